@@ -1,0 +1,15 @@
+//! The log: the durable, partitioned, append-only record of events.
+//!
+//! Owns the ports [`LogWriter`] and [`LogReader`], the route table from slot to partition, and the
+//! adapters behind the ports: [`embedded`], segment files of our own. A port speaks of partitions,
+//! offsets and bytes; what the bytes mean is not known here, beyond that a record belongs to a room.
+//! Every adapter passes `tests/src/conformance/log.rs`.
+
+pub mod embedded;
+pub mod port;
+pub mod routes;
+
+pub use port::{
+    AppendError, LogReader, LogWriter, NewRecord, ReadError, ReadEvent, Record, RecordBatch,
+};
+pub use routes::Routes;

@@ -1,0 +1,74 @@
+//! Who asks, in which role.
+
+use std::fmt;
+
+/// What a caller may do. Ordered: each role may do what the ones before it may, except that only an
+/// operator adopts rules and only a backend pays, erases and resets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Comments, likes, comes and goes.
+    Viewer,
+    /// Deletes, mutes, pins, sets the room's rules.
+    Moderator,
+    /// Runs the broadcast.
+    Host,
+    /// A trusted service: gifts, recorded broadcasts, erasure; may name another author.
+    Backend,
+    /// Runs the system.
+    Operator,
+}
+
+impl Role {
+    /// Every role, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Viewer,
+        Self::Moderator,
+        Self::Host,
+        Self::Backend,
+        Self::Operator,
+    ];
+
+    /// The role's name on every wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Moderator => "moderator",
+            Self::Host => "host",
+            Self::Backend => "backend",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// The role of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who asks. Made by the one that verified it, handed to everyone who decides by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The roles that the caller holds.
+    pub roles: Vec<Role>,
+}
+
+impl Caller {
+    /// The caller of a server without a token secret, which listens on loopback alone: it is trusted
+    /// with everything, and the body's `user` and `role` stand.
+    pub fn unauthenticated_local() -> Self {
+        Self {
+            roles: vec![Role::Backend, Role::Operator],
+        }
+    }
+
+    /// Whether the caller holds `role`.
+    pub fn is(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}

@@ -1,0 +1,24 @@
+//! The vocabulary of danmu: what goes over wires and onto disks, and nothing that moves it.
+//!
+//! Owns every shared type (events, positions, settled events, chunks, room states, facts), its Avro
+//! schema under `avro/`, and its codec. A schema file is the source of truth: a test fails when a
+//! type and its schema part. No IO, no clock and no client library live here, so everything in the
+//! tree may use this crate and it uses nothing of ours.
+
+pub mod caller;
+pub mod chunk;
+pub mod codec;
+pub mod event;
+pub mod fact;
+pub mod hash;
+pub mod ids;
+pub mod position;
+pub mod sealed;
+pub mod settled;
+pub mod state;
+
+pub use caller::{Caller, Role};
+pub use event::{Body, RoomEvent};
+pub use ids::{Cursor, EventId, Generation, RoomId, Seq, Slot, UserHash};
+pub use position::{LogIdentity, Partition, Position};
+pub use settled::{Refusal, Settled, Unsettled, Verdict};
