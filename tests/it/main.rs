@@ -1,3 +1,3 @@
 //! The integration tests, through the public surfaces only: one binary.
 
-fn main() {}
+mod tidy;

@@ -1,0 +1,57 @@
+//! What the commands need and may be missing, kept in `$DANMU_CACHE` (`~/.cache/danmu`).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::run::{cargo, program};
+
+const CARGO_DENY_VERSION: &str = "0.20.2";
+const FASTAVRO_VERSION: &str = "1.13.1";
+
+/// cargo-deny, built once.
+pub fn cargo_deny() -> Result<PathBuf> {
+    let tools = cache()?.join("tools");
+    let deny = tools.join("bin/cargo-deny");
+    let found = program(&deny, &["--version"]).succeeds();
+    if !found {
+        let root = tools.to_str().context("the cache's path is not UTF-8")?;
+        let version = CARGO_DENY_VERSION;
+        cargo(&[
+            "install",
+            "cargo-deny",
+            "--locked",
+            "--version",
+            version,
+            "--root",
+            root,
+        ])
+        .check()?;
+    }
+    Ok(deny)
+}
+
+/// A Python that has fastavro: Avro as others implement it.
+pub fn python_with_fastavro() -> Result<PathBuf> {
+    let environment = cache()?.join("python");
+    let python = environment.join("bin/python3");
+    if !program(&python, &["-c", "import fastavro"]).succeeds() {
+        let directory = environment
+            .to_str()
+            .context("the cache's path is not UTF-8")?;
+        program(Path::new("python3"), &["-m", "venv", directory])
+            .check()
+            .context("python3 with its venv module is needed: apt-get install python3-venv")?;
+        let package = format!("fastavro=={FASTAVRO_VERSION}");
+        program(&python, &["-m", "pip", "install", "--quiet", &package]).check()?;
+    }
+    Ok(python)
+}
+
+fn cache() -> Result<PathBuf> {
+    if let Some(directory) = std::env::var_os("DANMU_CACHE") {
+        return Ok(directory.into());
+    }
+    let home = std::env::var_os("HOME").context("neither DANMU_CACHE nor HOME is set")?;
+    Ok(Path::new(&home).join(".cache/danmu"))
+}
