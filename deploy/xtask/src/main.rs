@@ -52,7 +52,7 @@ fn lint() -> Result<()> {
     let deny = install::cargo_deny()?;
     run::program(
         &deny,
-        &["--offline", "check", "licenses", "bans", "sources"],
+        &["check", "licenses", "bans", "sources"],
     )
     .check()?;
     cargo(&[
