@@ -1,1 +1,7 @@
-//! placeholder
+//! The write side: from a client's JSON to an acknowledged record in the log.
+//!
+//! [`admission`] decides, purely, what is taken and in which words it is refused; [`likes`] sums the
+//! likes of many viewers into few events; [`http`] carries bytes between clients and the log. What an
+//! event means in its room is settle's, in `danmu-processors`.
+
+pub mod admission;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::event::User;
+
 /// What a caller may do. Ordered: each role may do what the ones before it may, except that only an
 /// operator adopts rules and only a backend pays, erases and resets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +58,8 @@ impl fmt::Display for Role {
 pub struct Caller {
     /// The roles that the caller holds.
     pub roles: Vec<Role>,
+    /// Who the caller is: the author of what it sends. `None` where nobody verified a name.
+    pub user: Option<User<'static>>,
 }
 
 impl Caller {
@@ -64,6 +68,7 @@ impl Caller {
     pub fn unauthenticated_local() -> Self {
         Self {
             roles: vec![Role::Backend, Role::Operator],
+            user: None,
         }
     }
 

@@ -13,6 +13,7 @@ pub mod fact;
 pub mod hash;
 pub mod ids;
 pub mod position;
+pub mod problem;
 pub mod sealed;
 pub mod settled;
 pub mod state;
