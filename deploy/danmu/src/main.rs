@@ -1,2 +1,48 @@
-//! placeholder
-fn main() {}
+//! The binary: parses the command line and hands over. Each command lives in the module of its name.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod import;
+
+/// The exit code of a command line that cannot be understood, as sysexits has it.
+const EXIT_USAGE: u8 = 64;
+
+/// Bullet comments for live shows.
+#[derive(Debug, Parser)]
+#[command(name = "danmu", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring a recorded comment file into a server
+    Import(import::ImportArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let result = match cli.command {
+        Command::Import(args) => import::run(args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("danmu: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Prints what clap has to say: help is no error, everything else is a wrong command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    let printed = error.print();
+    if error.use_stderr() || printed.is_err() {
+        ExitCode::from(EXIT_USAGE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}

@@ -1,0 +1,142 @@
+//! What an import will send: the frame of a recorded broadcast and its events, sorted and named.
+//!
+//! Ids are UUIDv5 of (room, format, canonical entry, ordinal among identical entries), so a second
+//! import of the same file sends the same ids, and two equal comments stay two. Sorting is stable: what
+//! a file has at the same moment keeps its order. Pure; the clock that gifts need is an argument.
+
+use std::collections::HashMap;
+
+use danmu_schemas::RoomId;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::format::Format;
+use super::recording::{Recording, Refused};
+
+/// The namespace of every id that an import makes.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6d1f_6c6e_0b5c_4d0e_9b64_2a8d_9f43_71c5);
+
+/// The longest title that a broadcast may have, in characters.
+const TITLE_LEN_MAX: usize = 200;
+
+/// An import, ready to be sent.
+#[derive(Debug)]
+pub struct Plan {
+    /// The room that it goes to.
+    pub room: RoomId,
+    format: Format,
+    title: String,
+    /// Where the show's time is zero.
+    pub zero_at: i64,
+    /// The events, by time.
+    pub events: Vec<PlannedEvent>,
+    /// What the file has that does not become an event.
+    pub refused: Vec<Refused>,
+}
+
+/// An event with its identity.
+#[derive(Debug, Clone)]
+pub struct PlannedEvent {
+    /// The entry's place in the file.
+    pub index: usize,
+    /// Its identity.
+    pub id: Uuid,
+    recorded_at: i64,
+    fields: Map<String, Value>,
+}
+
+/// Neither the file nor the caller says when the show began.
+#[derive(Debug, thiserror::Error)]
+#[error("the file does not say when the show began: give --started-at")]
+pub struct NoStart;
+
+impl Plan {
+    /// Plans `recording` for `room`; `started_at` goes before what the file says.
+    pub fn new(
+        recording: Recording,
+        room: RoomId,
+        format: Format,
+        started_at: Option<i64>,
+    ) -> Result<Self, NoStart> {
+        let zero_at = started_at.or(recording.zero_at).ok_or(NoStart)?;
+        let mut ordinals: HashMap<String, u32> = HashMap::new();
+        let mut events: Vec<PlannedEvent> = Vec::with_capacity(recording.entries.len());
+        for entry in recording.entries {
+            let ordinal = ordinals.entry(entry.canonical.clone()).or_default();
+            events.push(PlannedEvent {
+                index: entry.index,
+                id: id(&room, format, &entry.canonical, *ordinal),
+                recorded_at: zero_at.saturating_add(entry.show_ms),
+                fields: entry.event,
+            });
+            *ordinal += 1;
+        }
+        events.sort_by_key(|event| event.recorded_at);
+        Ok(Self {
+            room,
+            format,
+            title: recording.title.chars().take(TITLE_LEN_MAX).collect(),
+            zero_at,
+            events,
+            refused: recording.refused,
+        })
+    }
+
+    /// The id of the start of the `attempt`th broadcast that holds this recording.
+    pub fn start_id(&self, attempt: u32) -> Uuid {
+        self.frame_id("start", attempt)
+    }
+
+    /// The id of its end.
+    pub fn end_id(&self, attempt: u32) -> Uuid {
+        self.frame_id("end", attempt)
+    }
+
+    /// The event that opens the broadcast: at the earliest event's time or at zero.
+    pub fn start(&self, attempt: u32) -> Value {
+        let first_at = self.events.first().map(|event| event.recorded_at);
+        json!({
+            "kind": "broadcast_start",
+            "id": self.start_id(attempt),
+            "title": self.title,
+            "recorded": true,
+            "zero_at": self.zero_at,
+            "recorded_at": first_at.map_or(self.zero_at, |at| at.min(self.zero_at)),
+            "role": "backend",
+        })
+    }
+
+    /// The event that ends it, at the last event's time.
+    pub fn end(&self, attempt: u32) -> Value {
+        let last_at = self.events.last().map(|event| event.recorded_at);
+        json!({
+            "kind": "broadcast_end",
+            "id": self.end_id(attempt),
+            "recorded_at": last_at.map_or(self.zero_at, |at| at.max(self.zero_at)),
+            "role": "backend",
+        })
+    }
+
+    fn frame_id(&self, what: &str, attempt: u32) -> Uuid {
+        let canonical = format!("{what} {}", self.zero_at);
+        id(&self.room, self.format, &canonical, attempt)
+    }
+}
+
+impl PlannedEvent {
+    /// The event as a request holds it; a gift is issued at the moment of sending.
+    pub fn request(&self, now_ms: i64) -> Value {
+        let mut event = self.fields.clone();
+        event.insert("id".into(), self.id.to_string().into());
+        event.insert("recorded_at".into(), self.recorded_at.into());
+        if event.get("kind") == Some(&Value::from("gift")) {
+            event.insert("issued_at".into(), now_ms.into());
+        }
+        Value::Object(event)
+    }
+}
+
+fn id(room: &RoomId, format: Format, canonical: &str, ordinal: u32) -> Uuid {
+    let name = format!("{room}\0{}\0{canonical}\0{ordinal}", format.as_str());
+    Uuid::new_v5(&NAMESPACE, name.as_bytes())
+}

@@ -1,0 +1,126 @@
+//! A server as its clients see it: requests over HTTP that are repeated until a deadline.
+//!
+//! A lost connection, a 429 and a 503 say nothing about whether the request will work a moment later,
+//! so they are retried with the same bytes; events carry their ids, so a repeat is harmless. Every
+//! other answer is handed to the caller.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use ureq::http::{Response, header};
+use ureq::{Agent, Body};
+
+/// How long a request is repeated before the import gives up. Below the two minutes in which the
+/// server knows a repeat by its id.
+const RETRY_FOR: Duration = Duration::from_secs(90);
+/// How long one attempt may take; longer than any long poll.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(40);
+/// The first pause between two attempts; it doubles.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(3);
+/// The largest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A server to talk to.
+pub struct Server {
+    agent: Agent,
+    base: String,
+    token: Option<String>,
+}
+
+/// An answer that is the server's last word.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Value,
+}
+
+/// The server did not answer in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the server gave no final answer for {} s, at last: {last}", RETRY_FOR.as_secs())]
+pub struct Unreachable {
+    last: String,
+}
+
+impl Server {
+    /// A server by its address, `http://host:port`.
+    pub fn new(base: &str, token: Option<String>) -> Self {
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(ATTEMPT_TIMEOUT))
+            .build()
+            .into();
+        Self {
+            agent,
+            base: base.trim_end_matches('/').to_owned(),
+            token,
+        }
+    }
+
+    /// GETs `path`, which begins with a slash.
+    pub fn get(&self, path: &str) -> Result<Answer, Unreachable> {
+        let url = format!("{}{path}", self.base);
+        repeat(|| self.authorized(self.agent.get(&url)).call())
+    }
+
+    /// POSTs a JSON body to `path`.
+    pub fn post(&self, path: &str, body: &[u8]) -> Result<Answer, Unreachable> {
+        let url = format!("{}{path}", self.base);
+        repeat(|| {
+            self.authorized(self.agent.post(&url))
+                .header(header::CONTENT_TYPE, "application/json")
+                .send(body)
+        })
+    }
+
+    fn authorized<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match &self.token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        }
+    }
+}
+
+/// Attempts until there is a last word or the time is over.
+fn repeat(
+    attempt: impl Fn() -> Result<Response<Body>, ureq::Error>,
+) -> Result<Answer, Unreachable> {
+    let deadline = Instant::now() + RETRY_FOR;
+    let mut pause = PAUSE_MIN;
+    loop {
+        let (last, wait) = match attempt().and_then(read) {
+            Ok((answer, _)) if !matches!(answer.status, 429 | 503) => return Ok(answer),
+            Ok((answer, retry_after)) => (describe(&answer), retry_after.unwrap_or(pause)),
+            Err(error) => (error.to_string(), pause),
+        };
+        if Instant::now() + wait >= deadline {
+            return Err(Unreachable { last });
+        }
+        std::thread::sleep(wait.min(PAUSE_MAX));
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+fn read(mut response: Response<Body>) -> Result<(Answer, Option<Duration>), ureq::Error> {
+    let retry_after = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map(Duration::from_secs);
+    let status = response.status().as_u16();
+    let reader = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+    let bytes = reader.read_to_vec()?;
+    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    Ok((Answer { status, body }, retry_after))
+}
+
+/// The problem in an answer, in a few words.
+pub fn describe(answer: &Answer) -> String {
+    let field = |key| answer.body.get(key).and_then(Value::as_str).unwrap_or("");
+    format!("{} {} {}", answer.status, field("title"), field("detail"))
+        .trim_end()
+        .to_owned()
+}
