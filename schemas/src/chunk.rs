@@ -3,6 +3,10 @@
 //! Encoded once, then stored and passed on as bytes. The header is readable without unpacking the
 //! events, which is what trimming, seeking and pairing with a watermark need.
 
+mod packing;
+
+pub use packing::{BODY_BYTES_MAX, Packer, Unpacker, header};
+
 use crate::ids::{Generation, Seq};
 use crate::settled::{Settled, Unsettled};
 

@@ -4,6 +4,13 @@
 //! truncated datum, trailing bytes and an unknown schema, never guessing. What is kept at rest is
 //! sealed besides, so that an altered byte is never taken for content.
 
+mod fact;
+pub(crate) mod primitives;
+mod room_event;
+mod state;
+
+pub use room_event::{decode_datum, decode_event};
+
 use bytes::Bytes;
 
 use crate::sealed;
