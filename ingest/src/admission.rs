@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use fields::{Fields, Findings};
+pub use kinds::COUNT_MAX;
 
 /// The most events in one request.
 pub const EVENTS_LEN_MAX: usize = 500;

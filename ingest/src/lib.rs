@@ -5,3 +5,9 @@
 //! event means in its room is settle's, in `danmu-processors`.
 
 pub mod admission;
+pub mod append;
+pub mod http;
+pub mod likes;
+
+pub use append::Appender;
+pub use http::{Ingest, router};

@@ -13,7 +13,7 @@ use super::fields::Fields;
 use super::{ISSUED_AGO_MS_MAX, ISSUED_AHEAD_MS_MAX, text};
 
 /// The largest count of a gift or of likes.
-pub(crate) const COUNT_MAX: u32 = 9_999;
+pub const COUNT_MAX: u32 = 9_999;
 /// The largest value of one gift.
 const UNIT_VALUE_MAX: u32 = 10_000_000;
 /// The largest color.

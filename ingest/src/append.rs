@@ -1,0 +1,60 @@
+//! From events to acknowledged records: encode, route, append.
+//!
+//! Room → slot → route → partition, never by a hash over partitions. All events of a call are of one
+//! room, so that they stand adjacent in one partition, all or none of them.
+
+use bytes::Bytes;
+use danmu_log::{AppendError, LogWriter, NewRecord, Routes};
+use danmu_schemas::{Partition, RoomEvent, RoomId, codec};
+
+/// Appends a room's events to the log.
+#[derive(Debug, Clone)]
+pub struct Appender<W> {
+    writer: W,
+    routes: Routes,
+}
+
+/// Why events were not acknowledged. The two differ in what their sender must do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAppended {
+    /// Nothing was appended: try again later.
+    #[error("nothing was appended")]
+    Overloaded,
+    /// It may or may not have been appended: a retry must carry the same ids.
+    #[error("the outcome is not known")]
+    Unknown,
+}
+
+impl<W: LogWriter> Appender<W> {
+    /// An appender to `writer`'s log, whose slots are where `routes` says.
+    pub fn new(writer: W, routes: Routes) -> Self {
+        Self { writer, routes }
+    }
+
+    /// Appends `events` (at least one) of `room`, in order; `Ok` once they are durable.
+    pub async fn append(&self, room: &RoomId, events: &[RoomEvent<'_>]) -> Result<(), NotAppended> {
+        let route = self.routes.route(room.slot());
+        let key = Bytes::copy_from_slice(room.as_str().as_bytes());
+        let record = |event: &RoomEvent<'_>| NewRecord {
+            epoch: route.epoch,
+            key: key.clone(),
+            value: codec::to_wire(event).into(),
+        };
+        let records = events.iter().map(record).collect();
+        match self
+            .writer
+            .append(Partition(route.partition), records)
+            .await
+        {
+            Ok(_first_offset) => Ok(()),
+            Err(AppendError::Overloaded(why)) => {
+                tracing::debug!(%room, why, "an append was refused");
+                Err(NotAppended::Overloaded)
+            }
+            Err(AppendError::Unknown(source)) => {
+                tracing::warn!(%room, %source, "the outcome of an append is not known");
+                Err(NotAppended::Unknown)
+            }
+        }
+    }
+}
