@@ -28,11 +28,12 @@ pub enum ProblemType {
     Overloaded,
     OutcomeUnknown,
     HistoryBehind,
+    Starting,
 }
 
 impl ProblemType {
     /// Every type.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::InvalidRoom,
         Self::InvalidEvents,
@@ -48,6 +49,7 @@ impl ProblemType {
         Self::Overloaded,
         Self::OutcomeUnknown,
         Self::HistoryBehind,
+        Self::Starting,
     ];
 
     /// The type's URN, HTTP status and title.
@@ -123,6 +125,11 @@ impl ProblemType {
                 "urn:danmu:problem:history-behind",
                 503,
                 "this range is not readable yet",
+            ),
+            Self::Starting => (
+                "urn:danmu:problem:starting",
+                503,
+                "the server is still starting",
             ),
         }
     }

@@ -1,8 +1,7 @@
 //! `danmu import`: brings a recorded comment file into a server as a recorded broadcast.
 //!
 //! `format` tells the formats apart, one module each reads them into a `recording`, `plan` sorts and
-//! names the events, and `transfer` sends through `server` what the room does not have. All but the
-//! last two are pure.
+//! names the events, and `transfer` sends what the room does not have. All but the last are pure.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,15 +14,15 @@ use jiff::Timestamp;
 
 use format::Format;
 use plan::Plan;
-use server::Server;
 use transfer::{Outcome, transfer};
+
+use crate::client::Server;
 
 mod format;
 mod jsonl;
 mod niconico;
 mod plan;
 mod recording;
-mod server;
 #[cfg(test)]
 mod tests;
 mod transfer;

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod client;
+mod export;
 mod import;
 
 /// The exit code of a command line that cannot be understood, as sysexits has it.
@@ -21,6 +23,8 @@ struct Cli {
 enum Command {
     /// Bring a recorded comment file into a server
     Import(import::ImportArgs),
+    /// Write a broadcast of a server to a file
+    Export(export::ExportArgs),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +34,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("danmu: {error:#}");

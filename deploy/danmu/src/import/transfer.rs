@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::plan::{Plan, PlannedEvent};
 use super::recording::Refused;
-use super::server::{Answer, Server, Unreachable, describe};
+use crate::client::{Answer, Server, Unreachable, describe};
 
 /// The most events in an array, the contract's.
 const ARRAY_LEN_MAX: usize = 500;

@@ -4,13 +4,14 @@
 //! so they are retried with the same bytes; events carry their ids, so a repeat is harmless. Every
 //! other answer is handed to the caller.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use ureq::http::{Response, header};
 use ureq::{Agent, Body};
 
-/// How long a request is repeated before the import gives up. Below the two minutes in which the
+/// How long a request is repeated before the command gives up. Below the two minutes in which the
 /// server knows a repeat by its id.
 const RETRY_FOR: Duration = Duration::from_secs(90);
 /// How long one attempt may take; longer than any long poll.
@@ -45,6 +46,20 @@ pub struct Unreachable {
     last: String,
 }
 
+/// An answer could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The server could not be reached.
+    #[error("the server cannot be reached")]
+    Unreachable(#[from] ureq::Error),
+    /// The server will not give it.
+    #[error("the server answered {0}")]
+    Answered(String),
+    /// The answer broke off, or could not be written.
+    #[error("the answer could not be copied")]
+    Broken(#[from] std::io::Error),
+}
+
 impl Server {
     /// A server by its address, `http://host:port`.
     pub fn new(base: &str, token: Option<String>) -> Self {
@@ -74,6 +89,23 @@ impl Server {
                 .header(header::CONTENT_TYPE, "application/json")
                 .send(body)
         })
+    }
+
+    /// GETs `path` and copies the answer to `out` as it comes; the bytes copied. A failure after the
+    /// first byte is not repeated, because what was copied cannot be taken back.
+    pub fn copy(&self, path: &str, out: &mut impl Write) -> Result<u64, CopyError> {
+        let url = format!("{}{path}", self.base);
+        let mut response = self
+            .authorized(self.agent.get(&url))
+            .config()
+            .timeout_global(None)
+            .build()
+            .call()?;
+        if response.status().as_u16() != 200 {
+            let (answer, _) = read(response)?;
+            return Err(CopyError::Answered(describe(&answer)));
+        }
+        Ok(std::io::copy(&mut response.body_mut().as_reader(), out)?)
     }
 
     fn authorized<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
