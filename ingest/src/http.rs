@@ -165,3 +165,6 @@ fn not_appended(why: NotAppended) -> Refused {
         .retry_after_s(OVERLOADED_RETRY_S)
         .into()
 }
+
+#[cfg(test)]
+mod tests;

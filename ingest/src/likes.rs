@@ -179,3 +179,6 @@ impl<W: LogWriter> Shared<W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! A JSON object written field by field into a buffer, without a value tree.
+
+use std::fmt::Display;
+use std::io::Write;
+
+/// An object that is being written. It must be ended.
+pub(crate) struct Object<'o> {
+    out: &'o mut Vec<u8>,
+    separator: u8,
+}
+
+impl<'o> Object<'o> {
+    pub(crate) fn begin(out: &'o mut Vec<u8>) -> Self {
+        Self {
+            out,
+            separator: b'{',
+        }
+    }
+
+    pub(crate) fn end(self) {
+        if self.separator == b'{' {
+            self.out.push(b'{');
+        }
+        self.out.push(b'}');
+    }
+
+    /// A field whose value `write` appends. Names are ours and need no escaping.
+    pub(crate) fn value(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        self.out.push(self.separator);
+        self.separator = b',';
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        write(self.out);
+    }
+
+    pub(crate) fn string(&mut self, name: &str, text: &str) {
+        self.value(name, |out| string(text, out));
+    }
+
+    pub(crate) fn optional_string(&mut self, name: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.string(name, text);
+        }
+    }
+
+    /// A field with an integer.
+    pub(crate) fn number(&mut self, name: &str, number: impl Display) {
+        self.value(name, |out| {
+            write!(out, "{number}").expect("a buffer takes everything");
+        });
+    }
+
+    pub(crate) fn optional_number(&mut self, name: &str, number: Option<impl Display>) {
+        if let Some(number) = number {
+            self.number(name, number);
+        }
+    }
+
+    pub(crate) fn boolean(&mut self, name: &str, value: bool) {
+        self.value(name, |out| {
+            out.extend_from_slice(if value { b"true" } else { b"false" });
+        });
+    }
+
+    /// A field with string to string; none where it is empty.
+    pub(crate) fn ext<T: AsRef<str>>(&mut self, name: &str, ext: &[(T, T)]) {
+        if ext.is_empty() {
+            return;
+        }
+        self.value(name, |out| {
+            for (n, (key, value)) in ext.iter().enumerate() {
+                out.push(if n == 0 { b'{' } else { b',' });
+                string(key.as_ref(), out);
+                out.push(b':');
+                string(value.as_ref(), out);
+            }
+            out.push(b'}');
+        });
+    }
+}
+
+/// Appends a JSON string.
+pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, text).expect("a string is JSON and a buffer takes everything");
+}

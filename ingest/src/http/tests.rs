@@ -1,0 +1,290 @@
+//! The write side's routes over a real embedded log.
+
+use std::time::Duration;
+
+use axum::body::{Body as HttpBody, to_bytes};
+use axum::http::{Method, Request};
+use danmu_log::embedded::{self, EmbeddedLog};
+use danmu_log::{LogReader, ReadEvent};
+use danmu_schemas::event::User;
+use danmu_schemas::{Role, RoomEvent, codec};
+use expect_test::{Expect, expect};
+use tempfile::TempDir;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use super::*;
+
+struct Server {
+    _dir: TempDir,
+    log: EmbeddedLog,
+    router: Router,
+}
+
+impl Server {
+    fn start(caller: Option<Caller>) -> Self {
+        let dir = TempDir::new().expect("a directory");
+        let options = embedded::Options::new(dir.path(), embedded::wall_clock());
+        let log = EmbeddedLog::open(options).expect("a new log opens");
+        let options = likes::Options {
+            flush_after: Duration::from_millis(100),
+            source: "test".to_owned(),
+            now_ms: || 1_763_950_000_000,
+            new_id: || Uuid::now_v7().into(),
+        };
+        let ingest = Ingest::new(log.clone(), log.routes().clone(), options);
+        let mut router = router(Arc::new(ingest));
+        if let Some(caller) = caller {
+            router = router.layer(Extension(caller));
+        }
+        Self {
+            _dir: dir,
+            log,
+            router,
+        }
+    }
+
+    fn local() -> Self {
+        Self::start(Some(Caller::unauthenticated_local()))
+    }
+
+    async fn send(&self, request: Request<HttpBody>) -> String {
+        let response = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("infallible");
+        let status = response.status().as_u16();
+        let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
+        let content_type = header("content-type").unwrap_or("-").to_owned();
+        let retry = header("retry-after").map_or(String::new(), |s| format!(" retry {s}"));
+        let body = to_bytes(response.into_body(), usize::MAX)
+            .await
+            .expect("a body");
+        format!(
+            "{status} {content_type}{retry}\n{}",
+            String::from_utf8_lossy(&body)
+        )
+    }
+
+    async fn post(&self, path: &str, body: impl Into<HttpBody>) -> String {
+        self.send(request(Method::POST, path, body)).await
+    }
+
+    /// The log's records in order: key, id and kind.
+    async fn logged(&self) -> Vec<String> {
+        let mut reader = self.log.reader();
+        let mut lines = Vec::new();
+        loop {
+            match reader
+                .next(Duration::from_millis(50))
+                .await
+                .expect("the log is whole")
+            {
+                ReadEvent::Assigned(partitions) => {
+                    for partition in partitions {
+                        reader
+                            .seek(partition, 0)
+                            .await
+                            .expect("a partition begins at 0");
+                    }
+                }
+                ReadEvent::Records(batch) => {
+                    for record in &batch.records {
+                        let event: RoomEvent<'_> =
+                            codec::from_wire(&record.value).expect("our own event");
+                        let key = String::from_utf8_lossy(&record.key);
+                        let partition = batch.partition;
+                        lines.push(format!(
+                            "{partition} {key} {} {}",
+                            event.id,
+                            event.body.kind()
+                        ));
+                    }
+                }
+                ReadEvent::Revoked(_) => {}
+                ReadEvent::Idle => return lines,
+            }
+        }
+    }
+}
+
+fn request(method: Method, path: &str, body: impl Into<HttpBody>) -> Request<HttpBody> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .body(body.into())
+        .expect("a request")
+}
+
+const EVENTS: &str = "/v1/rooms/r1/events";
+const LIKES: &str = "/v1/rooms/r1/likes";
+
+#[tokio::test]
+async fn accepted_events_are_in_the_log_in_order() {
+    let server = Server::local();
+    let answer = server
+        .post(
+            EVENTS,
+            r#"[{"kind":"comment","id":"01900000-0000-7000-8000-000000000001","user":{"id":"u1"},"text":"a"},
+                {"kind":"broadcast_end","id":"01900000-0000-7000-8000-000000000002"}]"#,
+        )
+        .await;
+    expect![[r#"
+        200 application/json
+        {"accepted":["01900000-0000-7000-8000-000000000001","01900000-0000-7000-8000-000000000002"]}"#]]
+    .assert_eq(&answer);
+    let slot = RoomId::parse("r1").expect("a valid name").slot();
+    let partition = server.log.routes().route(slot).partition;
+    assert_eq!(
+        server.logged().await,
+        [
+            format!("{partition} r1 01900000-0000-7000-8000-000000000001 comment"),
+            format!("{partition} r1 01900000-0000-7000-8000-000000000002 broadcast_end"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn one_bad_event_appends_nothing() {
+    let server = Server::local();
+    let answer = server
+        .post(
+            EVENTS,
+            r#"[{"kind":"broadcast_end"},{"kind":"comment","text":""}]"#,
+        )
+        .await;
+    expect![[r#"
+        400 application/problem+json
+        {"type":"urn:danmu:problem:invalid-events","title":"nothing was taken: events are not valid","status":400,"errors":[{"index":1,"field":"user","reason":"is missing"},{"index":1,"field":"text","reason":"is blank"}]}"#]]
+    .assert_eq(&answer);
+    assert!(server.logged().await.is_empty());
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem() {
+    let server = Server::local();
+    async fn check(answer: impl Future<Output = String>, expected: Expect) {
+        expected.assert_eq(&answer.await);
+    }
+    check(
+        server.post(EVENTS, "{"),
+        expect![[r#"
+            400 application/problem+json
+            {"type":"urn:danmu:problem:bad-request","title":"the request is malformed","status":400,"detail":"not JSON: EOF while parsing an object at line 1 column 1"}"#]],
+    )
+    .await;
+    check(
+        server.post("/v1/rooms/-r/events", "{}"),
+        expect![[r#"
+            400 application/problem+json
+            {"type":"urn:danmu:problem:invalid-room","title":"this cannot be a room's name","status":400,"detail":"a room is 1 to 64 of a-z A-Z 0-9 . _ - and starts with a letter or digit"}"#]],
+    )
+    .await;
+    check(
+        server.post("/v1/nothing", "{}"),
+        expect![[r#"
+            404 application/problem+json
+            {"type":"urn:danmu:problem:not-found","title":"there is no such thing","status":404}"#]],
+    )
+    .await;
+    check(
+        server.send(request(Method::DELETE, EVENTS, "")),
+        expect![[r#"
+            405 application/problem+json
+            {"type":"urn:danmu:problem:method-not-allowed","title":"the method is not allowed here","status":405}"#]],
+    )
+    .await;
+    check(
+        server.post(EVENTS, vec![b' '; BODY_BYTES_MAX + 1]),
+        expect![[r#"
+            413 application/problem+json
+            {"type":"urn:danmu:problem:too-large","title":"the request's body is too large","status":413}"#]],
+    )
+    .await;
+    check(
+        server.post(LIKES, r#"{"count":101}"#),
+        expect![[r#"
+            400 application/problem+json
+            {"type":"urn:danmu:problem:invalid-events","title":"nothing was taken: events are not valid","status":400,"errors":[{"index":0,"field":"count","reason":"is not within 1 and 100"}]}"#]],
+    )
+    .await;
+    server.log.close().await;
+    check(
+        server.post(EVENTS, r#"{"kind":"broadcast_end"}"#),
+        expect![[r#"
+            503 application/problem+json retry 1
+            {"type":"urn:danmu:problem:overloaded","title":"the server takes no more at the moment","status":503}"#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn who_calls_decides() {
+    let nobody = Server::start(None).post(EVENTS, "{}").await;
+    assert!(
+        nobody.starts_with("401 application/problem+json"),
+        "{nobody}"
+    );
+    let viewer = Caller {
+        roles: vec![Role::Viewer],
+        user: Some(User {
+            id: "u1".into(),
+            name: "".into(),
+            ext: Vec::new(),
+        }),
+    };
+    let server = Server::start(Some(viewer));
+    let answer = server
+        .post(EVENTS, r#"{"kind":"pin","target_seq":1}"#)
+        .await;
+    assert!(
+        answer.starts_with("403 application/problem+json"),
+        "{answer}"
+    );
+    assert!(server.logged().await.is_empty());
+    let answer = server
+        .post(EVENTS, r#"{"kind":"comment","text":"hi"}"#)
+        .await;
+    assert!(answer.starts_with("200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn an_idempotency_key_gives_the_same_id_again() {
+    let server = Server::local();
+    let send = async || {
+        let mut request = request(
+            Method::POST,
+            EVENTS,
+            r#"{"kind":"comment","user":{"id":"u1"},"text":"hi"}"#,
+        );
+        let key = "k1".parse().expect("a header");
+        request.headers_mut().insert("idempotency-key", key);
+        server.send(request).await
+    };
+    let first = send().await;
+    assert!(first.starts_with("200 "), "{first}");
+    assert_eq!(first, send().await);
+    assert_eq!(
+        server.logged().await.len(),
+        2,
+        "settle tells the duplicate, not ingest"
+    );
+}
+
+#[tokio::test]
+async fn likes_are_answered_after_their_event() {
+    let server = Server::local();
+    let (a, b) = tokio::join!(
+        server.post(LIKES, r#"{"count":3}"#),
+        server.post(LIKES, r#"{"count":4}"#)
+    );
+    assert_eq!(
+        (a.as_str(), b.as_str()),
+        ("200 application/json\n{}", "200 application/json\n{}")
+    );
+    let logged = server.logged().await;
+    assert_eq!(logged.len(), 1, "{logged:?}");
+    assert!(logged[0].ends_with(" likes"), "{logged:?}");
+}
