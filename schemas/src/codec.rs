@@ -97,3 +97,6 @@ pub fn split_header(bytes: &[u8]) -> Result<(u32, &[u8]), DecodeError> {
         None => Err(DecodeError::Malformed("shorter than a wire header")),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

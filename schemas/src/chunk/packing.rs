@@ -276,3 +276,6 @@ impl<'a> Part<'a> for Unseated {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

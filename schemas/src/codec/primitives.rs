@@ -352,3 +352,6 @@ impl<'a, K: Part<'a> + Ord, V: Part<'a>> Part<'a> for (K, V) {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
