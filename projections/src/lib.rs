@@ -4,8 +4,14 @@
 //! room) and the *history* (everything), with their readers. A projection stores what settle decided
 //! and never decides; it knows neither the log nor HTTP.
 
+pub mod history;
 pub mod projection;
+pub mod segments;
+pub mod windows;
 
+pub use history::{EmbeddedHistory, HistoryReader, HistoryStore, HistoryWriter};
 pub use projection::{
-    Appended, Loaded, Projection, RoomChange, SlotStep, StateChange, StoreError, StoredState,
+    Appended, Loaded, Projection, RoomChange, SettledRun, SlotStep, StateChange, StoreError,
+    StoredState,
 };
+pub use windows::{MemoryWindows, PackedChunk, RoomWindow, WindowRead, WindowStore, Windows};

@@ -1,0 +1,17 @@
+//! The history: every settled event, state and fact, and a watermark for each slot.
+//!
+//! Owns the rows ([`layout`]), the port that keeps them ([`store`]) with its embedded adapter, the
+//! writer that is a [`Projection`](crate::Projection), and the reader. Rows are facts of the log:
+//! writing one again changes nothing, and only the watermark says how far they are complete. What a
+//! segment is and when it is closed is decided by plain functions in [`crate::segments`].
+
+pub mod embedded;
+pub mod layout;
+pub mod reader;
+pub mod store;
+pub mod writer;
+
+pub use embedded::EmbeddedHistory;
+pub use reader::{Broadcast, HistoryReader, ModerationRow};
+pub use store::HistoryStore;
+pub use writer::HistoryWriter;

@@ -1,0 +1,181 @@
+//! The history on the machine's own disk: fjall, one keyspace in a database of its own.
+//!
+//! A value is the row's write time, its body and a seal over both. fjall does its work on the
+//! caller's thread, so whoever calls from an async task has a thread to spare.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use danmu_schemas::codec::DecodeError;
+use danmu_schemas::sealed;
+use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::layout::{self, Key, KeyRange};
+use super::store::{HistoryStore, Order, Row};
+use crate::projection::StoreError;
+
+/// The history of one process, in a directory. Clones share it.
+#[derive(Clone)]
+pub struct EmbeddedHistory {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    database: Database,
+    rows: Keyspace,
+    /// Held from comparing write times until the batch is in.
+    writing: Mutex<()>,
+}
+
+impl EmbeddedHistory {
+    /// Opens the history in a directory, or makes it.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let database = Database::builder(directory)
+            .open()
+            .map_err(|e| unavailable("opening the history", e))?;
+        let rows = database
+            .keyspace("rows", KeyspaceCreateOptions::default)
+            .map_err(|e| unavailable("opening the history", e))?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                database,
+                rows,
+                writing: Mutex::new(()),
+            }),
+        })
+    }
+
+    fn write_rows(&self, rows: Vec<Row>) -> Result<(), StoreError> {
+        let shared = &*self.shared;
+        let failed = |e| unavailable("writing to the history", e);
+        let _writing = shared
+            .writing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut batch = shared
+            .database
+            .batch()
+            .durability(Some(PersistMode::SyncData));
+        for row in rows {
+            let stored = shared.rows.get(&row.key).map_err(failed)?;
+            let newer = stored
+                .as_deref()
+                .and_then(|value| value.first_chunk())
+                .is_some_and(|time| u64::from_be_bytes(*time) > row.timestamp);
+            if !newer {
+                batch.insert(&shared.rows, row.key, to_value(row.timestamp, &row.body));
+            }
+        }
+        batch.commit().map_err(failed)
+    }
+
+    fn remove_rows(&self, keys: Vec<Key>) -> Result<(), StoreError> {
+        let shared = &*self.shared;
+        let _writing = shared
+            .writing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut batch = shared.database.batch();
+        for key in keys {
+            batch.remove(&shared.rows, key);
+        }
+        batch
+            .commit()
+            .map_err(|e| unavailable("removing from the history", e))
+    }
+
+    fn get_row(&self, key: Key) -> Result<Option<Row>, StoreError> {
+        let value = self
+            .shared
+            .rows
+            .get(&key)
+            .map_err(|e| unavailable("reading the history", e))?;
+        value.map(|value| from_value(key, &value)).transpose()
+    }
+
+    fn scan_rows(
+        &self,
+        range: KeyRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.shared.rows.range(range);
+        match order {
+            Order::Ascending => rows.take(limit).map(read_guard).collect(),
+            Order::Descending => rows.rev().take(limit).map(read_guard).collect(),
+        }
+    }
+}
+
+impl HistoryStore for EmbeddedHistory {
+    async fn write(&self, rows: Vec<Row>) -> Result<(), StoreError> {
+        self.write_rows(rows)
+    }
+
+    async fn remove(&self, keys: Vec<Key>) -> Result<(), StoreError> {
+        self.remove_rows(keys)
+    }
+
+    async fn get(&self, key: Key) -> Result<Option<Row>, StoreError> {
+        self.get_row(key)
+    }
+
+    async fn scan(
+        &self,
+        range: KeyRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.scan_rows(range, order, limit)
+    }
+}
+
+fn read_guard(guard: Guard) -> Result<Row, StoreError> {
+    let (key, value) = guard
+        .into_inner()
+        .map_err(|e| unavailable("reading the history", e))?;
+    from_value(key.to_vec(), &value)
+}
+
+fn to_value(timestamp: u64, body: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(8 + body.len() + sealed::SEAL_BYTES);
+    value.extend_from_slice(&timestamp.to_be_bytes());
+    value.extend_from_slice(body);
+    sealed::seal(&mut value);
+    value
+}
+
+fn from_value(key: Key, value: &[u8]) -> Result<Row, StoreError> {
+    let parts = sealed::open(value)
+        .map_err(DecodeError::from)
+        .and_then(|payload| {
+            payload
+                .split_first_chunk::<8>()
+                .ok_or(DecodeError::Malformed("row without a write time"))
+        });
+    match parts {
+        Ok((time, body)) => Ok(Row {
+            timestamp: u64::from_be_bytes(*time),
+            body: Bytes::copy_from_slice(body),
+            key,
+        }),
+        Err(source) => Err(StoreError::Damaged {
+            what: layout::describe(&key),
+            source,
+        }),
+    }
+}
+
+fn unavailable(what: &'static str, source: fjall::Error) -> StoreError {
+    StoreError::Unavailable {
+        what,
+        source: Box::new(source),
+    }
+}
+
+#[cfg(test)]
+mod tests;

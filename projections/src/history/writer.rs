@@ -1,0 +1,364 @@
+//! The history as a projection: buffers what settle decided, writes it, moves watermarks.
+//!
+//! A chunk is written when it is full, a room's state and memory at a checkpoint, and the watermark
+//! after all of them. So what stands above a watermark may be there twice or not at all, and what is
+//! at or below it is complete. Two writers of a slot write the same facts; the one that is behind is
+//! told so when it loads a room. Only rows that this writer wrote or read are ever removed
+//! ([`kept`]), one checkpoint after the watermark that made them needless.
+
+use std::collections::BTreeMap;
+
+use danmu_schemas::chunk::Packer;
+use danmu_schemas::codec;
+use danmu_schemas::state::{EventMemoryBlock, GiftMemoryBlock};
+use danmu_schemas::{LogIdentity, Position, RoomId, Slot};
+
+use super::layout::{self, MemoryKind};
+use super::reader::{HistoryReader, damaged};
+use super::store::{HistoryStore, Row};
+use crate::projection::{
+    Appended, Loaded, Projection, RoomChange, SlotStep, StateChange, StoreError, StoredState,
+};
+
+mod chunks;
+mod kept;
+
+use chunks::OpenChunk;
+use kept::Kept;
+
+/// Closed chunks and facts of a slot are written when they reach this many bytes.
+const PENDING_BYTES_MAX: usize = 1_024 * 1_024;
+/// How often a load begins again because the watermark moved meanwhile.
+const LOAD_TRIES_MAX: usize = 8;
+
+/// Writes the history of the slots that it has opened.
+pub struct HistoryWriter<S> {
+    store: S,
+    reader: HistoryReader<S>,
+    log: LogIdentity,
+    packer: Packer,
+    slots: BTreeMap<Slot, Lane>,
+}
+
+/// What is held of an open slot.
+struct Lane {
+    watermark: Position,
+    at: Position,
+    rooms: BTreeMap<RoomId, RoomBuffer>,
+    /// Closed chunks and facts.
+    pending: Vec<Row>,
+    pending_bytes: usize,
+}
+
+/// What is held of a room.
+#[derive(Default)]
+struct RoomBuffer {
+    chunk: Option<OpenChunk>,
+    /// The state after the last change since the watermark.
+    state: Option<StateChange>,
+    event_memory: Vec<EventMemoryBlock>,
+    gift_memory: Vec<GiftMemoryBlock>,
+    kept: Kept,
+}
+
+impl<S: HistoryStore> HistoryWriter<S> {
+    /// A writer of what the log holds.
+    pub fn new(store: S, log: LogIdentity) -> Self {
+        Self {
+            reader: HistoryReader::new(store.clone(), log.clone()),
+            store,
+            log,
+            packer: Packer::new(),
+            slots: BTreeMap::new(),
+        }
+    }
+
+    /// A reader of the same store.
+    pub fn reader(&self) -> HistoryReader<S> {
+        self.reader.clone()
+    }
+
+    async fn flush(&mut self, slot: Slot) -> Result<(), StoreError> {
+        let Some(lane) = self.slots.get_mut(&slot) else {
+            return Ok(());
+        };
+        lane.pending_bytes = 0;
+        let rows = std::mem::take(&mut lane.pending);
+        let written = self.store.write(rows).await;
+        if written.is_err() {
+            self.slots.remove(&slot);
+        }
+        written
+    }
+}
+
+impl<S: HistoryStore> Projection for HistoryWriter<S> {
+    async fn open(&mut self, slot: Slot) -> Result<Position, StoreError> {
+        self.slots.remove(&slot);
+        let stored = self.reader.watermark(slot).await?;
+        let watermark = stored.unwrap_or(Position::BEGIN);
+        self.slots.insert(slot, Lane::at(watermark));
+        Ok(watermark)
+    }
+
+    async fn load(&mut self, slot: Slot, rooms: &[RoomId]) -> Result<Loaded, StoreError> {
+        let Some(lane) = self.slots.get_mut(&slot) else {
+            return Ok(Loaded {
+                position: None,
+                states: vec![None; rooms.len()],
+            });
+        };
+        for _ in 0..LOAD_TRIES_MAX {
+            let before = self.reader.watermark(slot).await?;
+            let at = before.unwrap_or(Position::BEGIN);
+            let mut states = Vec::with_capacity(rooms.len());
+            for room in rooms {
+                states.push(lane.load(&self.reader, room, at).await?);
+            }
+            if self.reader.watermark(slot).await? != before {
+                continue;
+            }
+            let is_ours = at == lane.watermark;
+            return Ok(Loaded {
+                position: Some(if is_ours { lane.at } else { at }),
+                states,
+            });
+        }
+        Err(StoreError::Unavailable {
+            what: "loading states",
+            source: "the watermark moves whenever it is read".into(),
+        })
+    }
+
+    async fn append(&mut self, step: SlotStep) -> Result<Appended, StoreError> {
+        let slot = step.slot;
+        let Some(lane) = self.slots.get_mut(&slot) else {
+            return Ok(Appended::Other(None));
+        };
+        if step.to == lane.at && step.to > step.expected {
+            return Ok(Appended::Already);
+        }
+        if step.expected != lane.at {
+            return Ok(Appended::Other(Some(lane.at)));
+        }
+        for change in step.changes {
+            lane.take(change, &mut self.packer)?;
+        }
+        lane.at = step.to;
+        if lane.pending_bytes >= PENDING_BYTES_MAX {
+            self.flush(slot).await?;
+        }
+        Ok(Appended::Stored)
+    }
+
+    async fn checkpoint(&mut self, slot: Slot, to: Position) -> Result<(), StoreError> {
+        let Some(lane) = self.slots.get_mut(&slot) else {
+            return Err(StoreError::Unavailable {
+                what: "a checkpoint",
+                source: "the slot is not open".into(),
+            });
+        };
+        assert_eq!(to, lane.at, "a checkpoint is at the last append");
+        let previous = lane.watermark;
+        if to == previous {
+            return Ok(());
+        }
+        lane.close(&mut self.packer);
+        self.flush(slot).await?;
+        let watermark = layout::watermark_row(slot, to, &self.log);
+        if let Err(error) = self.store.write(vec![watermark]).await {
+            self.slots.remove(&slot);
+            return Err(error);
+        }
+        let Some(lane) = self.slots.get_mut(&slot) else {
+            return Ok(());
+        };
+        lane.watermark = to;
+        let needless = lane.needless(previous);
+        if needless.is_empty() {
+            return Ok(());
+        }
+        self.store.remove(needless).await
+    }
+}
+
+impl Lane {
+    fn at(watermark: Position) -> Self {
+        Self {
+            watermark,
+            at: watermark,
+            rooms: BTreeMap::new(),
+            pending: Vec::new(),
+            pending_bytes: 0,
+        }
+    }
+
+    fn push(&mut self, row: Row) {
+        self.pending_bytes += row.key.len() + row.body.len();
+        self.pending.push(row);
+    }
+
+    fn take(&mut self, change: RoomChange, packer: &mut Packer) -> Result<(), StoreError> {
+        let buffer = self.rooms.entry(change.room.clone()).or_default();
+        let closed = buffer.take_runs(&change, packer);
+        buffer.take_state(change.state, &change.room)?;
+        for row in closed {
+            self.push(row);
+        }
+        for fact in &change.facts {
+            self.push(layout::fact_row(&change.room, fact));
+        }
+        Ok(())
+    }
+
+    /// Makes rows of everything held, as of the lane's position.
+    fn close(&mut self, packer: &mut Packer) {
+        let mut rows = Vec::new();
+        for (room, buffer) in &mut self.rooms {
+            if let Some(chunk) = buffer.chunk.take() {
+                rows.push(chunk.close(room, packer));
+            }
+            let Some(state) = buffer.state.take() else {
+                continue;
+            };
+            rows.extend(buffer.close_memory(room));
+            rows.push(layout::state_row(room, self.at, &state.core, &state.fields));
+            buffer
+                .kept
+                .wrote_state(self.at, state.event_memory_since, state.gift_memory_since);
+        }
+        for row in rows {
+            self.push(row);
+        }
+    }
+
+    fn needless(&mut self, written: Position) -> Vec<layout::Key> {
+        let mut keys = Vec::new();
+        for (room, buffer) in &mut self.rooms {
+            buffer.kept.take_needless(room, written, &mut keys);
+        }
+        keys
+    }
+
+    /// A room's state as of the lane's position, if the watermark is the lane's own.
+    async fn load<S: HistoryStore>(
+        &mut self,
+        reader: &HistoryReader<S>,
+        room: &RoomId,
+        at: Position,
+    ) -> Result<Option<StoredState>, StoreError> {
+        let stored = reader.state(room, at).await?;
+        let buffer = self.rooms.entry(room.clone()).or_default();
+        if at == self.watermark {
+            let position = stored.as_ref().map(|(position, _)| *position);
+            buffer.kept.read(
+                position,
+                &reader.memory(room, MemoryKind::Events, at).await?,
+                &reader.memory(room, MemoryKind::Gifts, at).await?,
+            )?;
+        }
+        let mut state = stored.map(|(_, state)| state);
+        if at == self.watermark
+            && let Some(change) = &buffer.state
+        {
+            let state = state.get_or_insert_default();
+            state.core = change.core.clone();
+            state.fields = change.fields.clone();
+            state
+                .event_memory
+                .extend(buffer.event_memory.iter().map(codec::to_stored));
+            state
+                .gift_memory
+                .extend(buffer.gift_memory.iter().map(codec::to_stored));
+        }
+        Ok(state)
+    }
+}
+
+impl RoomBuffer {
+    /// Adds events to the open chunk; gives the chunks that became full.
+    fn take_runs(&mut self, change: &RoomChange, packer: &mut Packer) -> Vec<Row> {
+        let borders = chunks::segment_borders(&change.facts);
+        let epoch = change.position.epoch;
+        let mut closed = Vec::new();
+        for run in &change.runs {
+            for event in &run.settled {
+                let is_border = borders.contains(&(run.generation, event.seq));
+                let takes =
+                    |chunk: &OpenChunk| !is_border && chunk.takes(run.generation, epoch, event);
+                if !self.chunk.as_ref().is_some_and(takes)
+                    && let Some(full) = self.chunk.take()
+                {
+                    closed.push(full.close(&change.room, packer));
+                }
+                self.chunk
+                    .get_or_insert_with(|| OpenChunk::new(run.generation, epoch))
+                    .push(event.clone());
+            }
+        }
+        closed
+    }
+
+    fn take_state(&mut self, mut state: StateChange, room: &RoomId) -> Result<(), StoreError> {
+        let wrong = |source| damaged(room.as_str().as_bytes(), source);
+        for bytes in std::mem::take(&mut state.event_memory) {
+            let block: EventMemoryBlock = codec::from_stored(&bytes).map_err(wrong)?;
+            join_events(&mut self.event_memory, block);
+        }
+        if let Some(bytes) = state.gift_memory.take() {
+            let block: GiftMemoryBlock = codec::from_stored(&bytes).map_err(wrong)?;
+            join_gifts(&mut self.gift_memory, block);
+        }
+        self.state = Some(state);
+        Ok(())
+    }
+
+    /// Rows of the memory since the watermark: one block a generation and epoch.
+    fn close_memory(&mut self, room: &RoomId) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for block in std::mem::take(&mut self.event_memory) {
+            if let (Some(first), Some(last)) = (block.entries.first(), block.entries.last()) {
+                let first = Position::new(block.epoch, first.offset);
+                let body = codec::to_stored(&block);
+                let row = layout::memory_row(room, MemoryKind::Events, first, last.offset, body);
+                self.kept
+                    .wrote_block(MemoryKind::Events, row.key.clone(), last.clock);
+                rows.push(row);
+            }
+        }
+        for block in std::mem::take(&mut self.gift_memory) {
+            if let (Some(first), Some(last)) = (block.entries.first(), block.entries.last()) {
+                let first = Position::new(block.epoch, first.offset);
+                let body = codec::to_stored(&block);
+                let row = layout::memory_row(room, MemoryKind::Gifts, first, last.offset, body);
+                self.kept
+                    .wrote_block(MemoryKind::Gifts, row.key.clone(), last.clock);
+                rows.push(row);
+            }
+        }
+        rows
+    }
+}
+
+fn join_events(blocks: &mut Vec<EventMemoryBlock>, block: EventMemoryBlock) {
+    match blocks.last_mut() {
+        Some(last)
+            if last.generation == block.generation
+                && last.epoch == block.epoch
+                && last.first_seq.0 + last.entries.len() as u64 == block.first_seq.0 =>
+        {
+            last.entries.extend(block.entries);
+        }
+        _ => blocks.push(block),
+    }
+}
+
+fn join_gifts(blocks: &mut Vec<GiftMemoryBlock>, block: GiftMemoryBlock) {
+    match blocks.last_mut() {
+        Some(last) if last.epoch == block.epoch => last.entries.extend(block.entries),
+        _ => blocks.push(block),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! The windows: the last part of every room, and their projection.
+//!
+//! Owns the port of what keeps them ([`store`]) with its in-memory adapter, and [`Windows`], which
+//! packs what settle decided and fills a lost slot from the history ([`refill`]). Every write names
+//! the position that it expects, so a late writer changes nothing.
+
+use danmu_schemas::chunk::{CHUNK_LEN_MAX, ChunkBody, ChunkHeader, Packer};
+use danmu_schemas::{Generation, LogIdentity, Position, RoomId, Settled, Slot, Unsettled};
+
+use crate::history::{HistoryReader, HistoryStore};
+use crate::projection::{Appended, Loaded, Projection, SettledRun, SlotStep, StoreError};
+
+pub mod memory;
+mod refill;
+pub mod store;
+
+pub use memory::{MemoryWindows, WindowLimits};
+pub use store::{
+    PackedChunk, RefillToken, RoomCopy, RoomWindow, WindowChange, WindowRead, WindowStep,
+    WindowStore,
+};
+
+/// How a refill begins.
+#[derive(Debug, Clone, Copy)]
+pub struct RefillOptions {
+    /// Names this process among all that ever refill: drawn at random at its start.
+    pub owner: u64,
+    /// Whether the log still has its first record: without a watermark a refill begins there.
+    pub log_is_whole: bool,
+    /// The most events of a room that a refill copies.
+    pub events_max: usize,
+}
+
+/// The windows as a projection; a lost slot is filled from the history.
+pub struct Windows<S, H> {
+    store: S,
+    history: HistoryReader<H>,
+    log: LogIdentity,
+    options: RefillOptions,
+    refills: u64,
+    packer: Packer,
+}
+
+impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
+    /// The windows of a log.
+    pub fn new(
+        store: S,
+        history: HistoryReader<H>,
+        log: LogIdentity,
+        options: RefillOptions,
+    ) -> Self {
+        Self {
+            store,
+            history,
+            log,
+            options,
+            refills: 0,
+            packer: Packer::new(),
+        }
+    }
+
+    /// The slot's position, if it has one and belongs to our log.
+    async fn position(&self, slot: Slot) -> Result<Option<Position>, StoreError> {
+        match self.store.position(slot).await? {
+            None => Ok(None),
+            Some((position, log)) if log == self.log => Ok(Some(position)),
+            Some((_, log)) => Err(StoreError::OtherLog {
+                slot,
+                stored: log.0,
+                ours: self.log.0.clone(),
+            }),
+        }
+    }
+}
+
+impl<S: WindowStore, H: HistoryStore> Projection for Windows<S, H> {
+    async fn open(&mut self, slot: Slot) -> Result<Position, StoreError> {
+        match self.position(slot).await? {
+            Some(position) => Ok(position),
+            None => self.refill(slot).await,
+        }
+    }
+
+    async fn load(&mut self, slot: Slot, rooms: &[RoomId]) -> Result<Loaded, StoreError> {
+        self.store.load(slot, rooms).await
+    }
+
+    async fn append(&mut self, step: SlotStep) -> Result<Appended, StoreError> {
+        let changes = step.changes.into_iter().map(|change| {
+            let epoch = change.position.epoch;
+            let runs = change.runs.into_iter();
+            WindowChange {
+                chunks: runs
+                    .flat_map(|run| pack_run(&mut self.packer, epoch, run))
+                    .collect(),
+                room: change.room,
+                state: change.state,
+            }
+        });
+        let step = WindowStep {
+            slot: step.slot,
+            log: self.log.clone(),
+            expected: step.expected,
+            to: step.to,
+            changes: changes.collect(),
+        };
+        self.store.append(step).await
+    }
+
+    async fn checkpoint(&mut self, _slot: Slot, _to: Position) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// A run as chunks of at most [`CHUNK_LEN_MAX`] events; none where it has no entries.
+fn pack_run(packer: &mut Packer, epoch: u32, run: SettledRun) -> Vec<PackedChunk> {
+    let mut settled = run.settled.into_iter().peekable();
+    let mut unsettled = run.unsettled.into_iter().peekable();
+    let mut next_seq = run.first_seq;
+    let mut chunks = Vec::new();
+    while settled.peek().is_some() || unsettled.peek().is_some() {
+        let events: Vec<Settled> = settled.by_ref().take(CHUNK_LEN_MAX).collect();
+        let last_offset = events.last().map(|event| event.offset);
+        let is_last = settled.peek().is_none();
+        let belongs = |entry: &Unsettled| is_last || Some(entry.offset) < last_offset;
+        let mut refused = Vec::new();
+        while let Some(entry) = unsettled.next_if(belongs) {
+            refused.push(entry);
+        }
+        let first_seq = next_seq;
+        next_seq.0 += events.len() as u64;
+        let body = ChunkBody {
+            settled: events,
+            unsettled: refused,
+        };
+        chunks.extend(pack(packer, run.generation, epoch, first_seq, body));
+    }
+    chunks
+}
+
+/// A chunk of what the body holds; `None` where it holds nothing.
+fn pack(
+    packer: &mut Packer,
+    generation: Generation,
+    epoch: u32,
+    first_seq: danmu_schemas::Seq,
+    body: ChunkBody,
+) -> Option<PackedChunk> {
+    let settled = body.settled.iter().map(|e| (e.offset, e.logged_at));
+    let unsettled = body.unsettled.iter().map(|e| (e.offset, e.logged_at));
+    let entries = || settled.clone().chain(unsettled.clone());
+    let (last_offset, last_logged_at) = entries().max()?;
+    let (first_offset, _) = entries().min()?;
+    let header = ChunkHeader {
+        generation,
+        epoch,
+        first_seq,
+        count: body.settled.len() as u32,
+        first_offset,
+        last_offset,
+        last_at: body.settled.last().map_or(0, |event| event.at),
+        last_logged_at,
+    };
+    let bytes = packer.pack(&header, &body);
+    Some(PackedChunk { header, bytes })
+}
+
+#[cfg(test)]
+mod tests;

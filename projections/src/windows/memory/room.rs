@@ -1,0 +1,158 @@
+//! One room in memory: its state, its memory of recent events and gifts, its newest chunks.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use danmu_schemas::Position;
+use danmu_schemas::codec::{self, Datum};
+use danmu_schemas::state::{EventMemoryBlock, GiftMemoryBlock};
+
+use super::WindowLimits;
+use crate::projection::{StateChange, StoreError, StoredState};
+use crate::windows::store::{PackedChunk, RoomWindow};
+
+/// A room of the windows.
+#[derive(Default)]
+pub(super) struct Room {
+    /// Without memory, which is beside it.
+    state: Arc<StoredState>,
+    event_memory: VecDeque<Block>,
+    gift_memory: VecDeque<Block>,
+    chunks: VecDeque<Arc<PackedChunk>>,
+    events: usize,
+    bytes: usize,
+    version: u64,
+}
+
+/// What a step or a refill adds to a room, already decoded as far as needed: adding cannot fail.
+pub(super) struct Additions {
+    state: StoredState,
+    event_memory: Vec<Block>,
+    gift_memory: Vec<Block>,
+    event_memory_since: i64,
+    gift_memory_since: i64,
+    chunks: Vec<PackedChunk>,
+}
+
+/// A block of memory and the log clock of its last entry.
+struct Block {
+    bytes: Bytes,
+    last_clock: i64,
+}
+
+impl Additions {
+    pub(super) fn of_change(
+        change: StateChange,
+        chunks: Vec<PackedChunk>,
+    ) -> Result<Self, StoreError> {
+        let state = StoredState {
+            core: change.core,
+            fields: change.fields,
+            event_memory: change.event_memory,
+            gift_memory: change.gift_memory.into_iter().collect(),
+        };
+        Ok(Self {
+            event_memory_since: change.event_memory_since,
+            gift_memory_since: change.gift_memory_since,
+            ..Self::of_copy(state, chunks)?
+        })
+    }
+
+    pub(super) fn of_copy(
+        mut state: StoredState,
+        chunks: Vec<PackedChunk>,
+    ) -> Result<Self, StoreError> {
+        let events = std::mem::take(&mut state.event_memory).into_iter();
+        let gifts = std::mem::take(&mut state.gift_memory).into_iter();
+        Ok(Self {
+            state,
+            event_memory: events.map(event_block).collect::<Result<_, _>>()?,
+            gift_memory: gifts.map(gift_block).collect::<Result<_, _>>()?,
+            event_memory_since: i64::MIN,
+            gift_memory_since: i64::MIN,
+            chunks,
+        })
+    }
+}
+
+impl Room {
+    pub(super) fn add(&mut self, additions: Additions, version: u64) {
+        self.version = version;
+        self.state = Arc::new(additions.state);
+        self.event_memory.extend(additions.event_memory);
+        self.gift_memory.extend(additions.gift_memory);
+        forget(&mut self.event_memory, additions.event_memory_since);
+        forget(&mut self.gift_memory, additions.gift_memory_since);
+        for chunk in additions.chunks {
+            self.events += chunk.header.count as usize;
+            self.bytes += chunk.bytes.len();
+            self.chunks.push_back(Arc::new(chunk));
+        }
+    }
+
+    /// The state with its memory.
+    pub(super) fn stored(&self) -> StoredState {
+        let bytes = |blocks: &VecDeque<Block>| blocks.iter().map(|b| b.bytes.clone()).collect();
+        StoredState {
+            event_memory: bytes(&self.event_memory),
+            gift_memory: bytes(&self.gift_memory),
+            ..StoredState::clone(&self.state)
+        }
+    }
+
+    /// What a reader sees, without the slot's position.
+    pub(super) fn window(&self) -> RoomWindow {
+        RoomWindow {
+            slot_position: None,
+            state: Some(Arc::clone(&self.state)),
+            chunks: self.chunks.iter().cloned().collect(),
+            version: self.version,
+        }
+    }
+
+    /// Lets chunks go from the front; the newest stays.
+    pub(super) fn trim(&mut self, limits: &WindowLimits, watermark: Option<Position>) {
+        let now = self.chunks.back().map_or(0, |c| c.header.last_logged_at);
+        while self.chunks.len() > 1 {
+            let oldest = self.chunks[0].header;
+            let last = Position::new(oldest.epoch, oldest.last_offset);
+            let is_too_much = self.events > limits.events_max
+                || self.bytes > limits.bytes_max
+                || now - oldest.last_logged_at > limits.age_ms_max;
+            let may_leave = is_too_much && Some(last) <= watermark;
+            if !may_leave && self.bytes <= limits.hard_bytes_max {
+                return;
+            }
+            if let Some(chunk) = self.chunks.pop_front() {
+                self.events -= chunk.header.count as usize;
+                self.bytes -= chunk.bytes.len();
+            }
+        }
+    }
+}
+
+fn event_block(bytes: Bytes) -> Result<Block, StoreError> {
+    let block: EventMemoryBlock = decode("event memory", &bytes)?;
+    let last_clock = block.entries.last().map_or(i64::MIN, |last| last.clock);
+    Ok(Block { bytes, last_clock })
+}
+
+fn gift_block(bytes: Bytes) -> Result<Block, StoreError> {
+    let block: GiftMemoryBlock = decode("gift memory", &bytes)?;
+    let last_clock = block.entries.last().map_or(i64::MIN, |last| last.clock);
+    Ok(Block { bytes, last_clock })
+}
+
+fn decode<T: for<'a> Datum<'a>>(what: &str, bytes: &Bytes) -> Result<T, StoreError> {
+    codec::from_stored(bytes).map_err(|source| StoreError::Damaged {
+        what: what.to_owned(),
+        source,
+    })
+}
+
+fn forget(blocks: &mut VecDeque<Block>, since: i64) {
+    while blocks.front().is_some_and(|block| block.last_clock < since) {
+        blocks.pop_front();
+    }
+}

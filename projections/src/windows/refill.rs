@@ -1,0 +1,116 @@
+//! Filling a slot without a position from the history.
+//!
+//! The watermark is read first and again before the end; every write carries the refill's token and
+//! counter. So of two refills that race, or of one that a wipe overtakes, at most one ends, and what
+//! it ends with is all rooms as of one watermark.
+
+use danmu_schemas::chunk::{CHUNK_LEN_MAX, ChunkBody};
+use danmu_schemas::codec;
+use danmu_schemas::state::StateCore;
+use danmu_schemas::{Position, RoomId, Slot};
+
+use super::store::{PackedChunk, RefillToken, RoomCopy, WindowStore};
+use super::{Windows, pack};
+use crate::history::HistoryStore;
+use crate::projection::StoreError;
+
+/// How often a refill starts over before its owner is told to wait.
+const REFILL_TRIES_MAX: usize = 16;
+
+impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
+    /// Fills the slot, or finds that another one did; gives its position.
+    pub(super) async fn refill(&mut self, slot: Slot) -> Result<Position, StoreError> {
+        for _ in 0..REFILL_TRIES_MAX {
+            if let Some(position) = self.position(slot).await? {
+                return Ok(position);
+            }
+            if let Some(position) = self.refill_once(slot).await? {
+                return Ok(position);
+            }
+        }
+        Err(StoreError::Unavailable {
+            what: "refilling a slot",
+            source: "others write to it, or its watermark moves all the time".into(),
+        })
+    }
+
+    async fn refill_once(&mut self, slot: Slot) -> Result<Option<Position>, StoreError> {
+        let watermark = self.history.watermark(slot).await?;
+        if watermark.is_none() && !self.options.log_is_whole {
+            return Err(StoreError::CannotRefill { slot });
+        }
+        let token = self.next_token();
+        if !self.store.begin(slot, token).await? {
+            return Ok(None);
+        }
+        let at = watermark.unwrap_or(Position::BEGIN);
+        let rooms = match watermark {
+            Some(at) => self.history.rooms(slot, at).await?,
+            None => Vec::new(),
+        };
+        let mut n = 0;
+        for room in rooms {
+            let Some(copy) = self.copy(room, at).await? else {
+                return Ok(None);
+            };
+            if !self.store.put(slot, token, n, copy).await? {
+                return Ok(None);
+            }
+            n += 1;
+        }
+        if self.history.watermark(slot).await? != watermark {
+            return Ok(None);
+        }
+        let at_log = (at, self.log.clone());
+        let ended = self.store.end(slot, token, n, at_log).await?;
+        Ok(ended.then_some(at))
+    }
+
+    fn next_token(&mut self) -> RefillToken {
+        self.refills += 1;
+        RefillToken(u128::from(self.options.owner) << 64 | u128::from(self.refills))
+    }
+
+    /// `None` where the state is gone because the watermark moved on meanwhile.
+    async fn copy(&mut self, room: RoomId, at: Position) -> Result<Option<RoomCopy>, StoreError> {
+        let Some((_, state)) = self.history.state(&room, at).await? else {
+            return Ok(None);
+        };
+        let core: StateCore =
+            codec::from_stored(&state.core).map_err(|source| StoreError::Damaged {
+                what: format!("the state of {room:?}"),
+                source,
+            })?;
+        let chunks = self.newest_chunks(&room, &core).await?;
+        Ok(Some(RoomCopy {
+            room,
+            state,
+            chunks,
+        }))
+    }
+
+    async fn newest_chunks(
+        &mut self,
+        room: &RoomId,
+        core: &StateCore,
+    ) -> Result<Vec<PackedChunk>, StoreError> {
+        let limit = self.options.events_max;
+        let tail = self
+            .history
+            .tail(room, core.generation, core.last_seq, limit)
+            .await?;
+        let mut chunks = Vec::new();
+        for run in tail.chunk_by(|(a, _), (b, _)| a == b) {
+            for part in run.chunks(CHUNK_LEN_MAX) {
+                let (epoch, first) = &part[0];
+                let body = ChunkBody {
+                    settled: part.iter().map(|(_, event)| event.clone()).collect(),
+                    unsettled: Vec::new(),
+                };
+                let packer = &mut self.packer;
+                chunks.extend(pack(packer, core.generation, *epoch, first.seq, body));
+            }
+        }
+        Ok(chunks)
+    }
+}

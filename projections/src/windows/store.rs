@@ -1,0 +1,124 @@
+//! The port of what keeps the windows, and of who reads them.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use danmu_schemas::chunk::ChunkHeader;
+use danmu_schemas::{LogIdentity, Position, RoomId, Slot};
+
+use crate::projection::{Appended, Loaded, StateChange, StoreError, StoredState};
+
+/// A chunk as stored, with its header already read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedChunk {
+    /// What it says of itself.
+    pub header: ChunkHeader,
+    /// The whole chunk, sealed.
+    pub bytes: Bytes,
+}
+
+/// A [`crate::SlotStep`] as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowStep {
+    /// The slot.
+    pub slot: Slot,
+    /// The log that the positions belong to.
+    pub log: LogIdentity,
+    /// Where the slot must be before.
+    pub expected: Position,
+    /// Where it is afterwards.
+    pub to: Position,
+    /// One a room.
+    pub changes: Vec<WindowChange>,
+}
+
+/// What a step changes in one room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowChange {
+    /// The room.
+    pub room: RoomId,
+    /// Its state afterwards.
+    pub state: StateChange,
+    /// Its new chunks, ascending.
+    pub chunks: Vec<PackedChunk>,
+}
+
+/// A room as a refill copies it from the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomCopy {
+    /// The room.
+    pub room: RoomId,
+    /// Its state, with its memory.
+    pub state: StoredState,
+    /// Its newest chunks up to the state's last seq, ascending.
+    pub chunks: Vec<PackedChunk>,
+}
+
+/// Names one refill: no two ever have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefillToken(pub u128);
+
+/// Keeps the windows, a slot at a time. Each call happens at once or not at all.
+pub trait WindowStore: Clone + Send + Sync + 'static {
+    /// Where a slot is and in which log; `None` where it is new, lost or being refilled.
+    fn position(
+        &self,
+        slot: Slot,
+    ) -> impl Future<Output = Result<Option<(Position, LogIdentity)>, StoreError>> + Send;
+
+    /// As [`crate::Projection::load`].
+    fn load(
+        &self,
+        slot: Slot,
+        rooms: &[RoomId],
+    ) -> impl Future<Output = Result<Loaded, StoreError>> + Send;
+
+    /// Stores a step if the slot is exactly at `expected`.
+    fn append(&self, step: WindowStep)
+    -> impl Future<Output = Result<Appended, StoreError>> + Send;
+
+    /// If the slot has no position: clears it and lets `(token, 0)` put.
+    fn begin(
+        &self,
+        slot: Slot,
+        token: RefillToken,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// If the slot is at `(token, n)`, or was by this very call: stores a room, moves on to `n + 1`.
+    fn put(
+        &self,
+        slot: Slot,
+        token: RefillToken,
+        n: u64,
+        copy: RoomCopy,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// If the slot is exactly at `(token, n)`: gives it its position, ends the refill.
+    fn end(
+        &self,
+        slot: Slot,
+        token: RefillToken,
+        n: u64,
+        at: (Position, LogIdentity),
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+/// Reads windows.
+pub trait WindowRead: Clone + Send + Sync + 'static {
+    /// A room as it is now, its state and its chunks from one moment.
+    fn room(&self, room: &RoomId) -> impl Future<Output = Result<RoomWindow, StoreError>> + Send;
+}
+
+/// A room in the windows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoomWindow {
+    /// Where the room's slot is. Without it, a missing room is unknown, not empty.
+    pub slot_position: Option<Position>,
+    /// The room's state, without its memory; `None` where the slot does not have the room.
+    pub state: Option<Arc<StoredState>>,
+    /// The room's newest chunks, ascending.
+    pub chunks: Vec<Arc<PackedChunk>>,
+    /// Changes whenever the room does.
+    pub version: u64,
+}
