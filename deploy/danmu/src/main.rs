@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod client;
 mod export;
 mod import;
+mod inspect;
 
 /// The exit code of a command line that cannot be understood, as sysexits has it.
 const EXIT_USAGE: u8 = 64;
@@ -25,6 +26,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Write a broadcast of a server to a file
     Export(export::ExportArgs),
+    /// Print what a stopped server has stored, decoded
+    Inspect(inspect::InspectArgs),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
+        Command::Inspect(args) => inspect::run(args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("danmu: {error:#}");
