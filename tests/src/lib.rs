@@ -1,1 +1,5 @@
-//! placeholder
+//! What the tests of the whole share: the conformance suites that every adapter of a port passes.
+//!
+//! The integration tests themselves are in `it`, which uses the public surfaces only.
+
+pub mod conformance;

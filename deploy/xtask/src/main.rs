@@ -50,11 +50,7 @@ fn lint() -> Result<()> {
     ])
     .check()?;
     let deny = install::cargo_deny()?;
-    run::program(
-        &deny,
-        &["check", "licenses", "bans", "sources"],
-    )
-    .check()?;
+    run::program(&deny, &["check", "licenses", "bans", "sources"]).check()?;
     cargo(&[
         "test",
         "--package",
