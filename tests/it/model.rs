@@ -8,5 +8,8 @@
 //! crates; the conformance suites run the real adapters.
 
 mod history;
+mod readers;
+mod refill;
+mod segments;
 mod windows;
 mod world;
