@@ -1,6 +1,14 @@
-//! What turns the log into rooms: settle, which decides, and the one loop that feeds projections.
+//! The processors: what turns the log into read models.
 //!
-//! Settle is plain functions over plain values; the loop does the reading, loading and storing.
-//! Neither knows an engine: logs and projections come in through their ports.
+//! Owns [`settle`], the pure decision of an event's fate, and [`projector`], the one loop that drives
+//! any projection from any log reader: read, decode, load, settle, append, checkpoint. [`dead_letter`]
+//! keeps what nobody could decode, [`rebuild`] builds a read model anew beside the old. What a read
+//! model stores and how is `danmu-projections`'; no engine is known here.
 
+pub mod dead_letter;
+pub mod projector;
+pub mod rebuild;
 pub mod settle;
+
+pub use dead_letter::DeadLetters;
+pub use projector::{Projector, ProjectorError, Standing};

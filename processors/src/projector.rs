@@ -1,0 +1,257 @@
+//! The one loop: it drives any projection from any log reader.
+//!
+//! Owns when things happen: reading, loading rooms not met yet, settling, appending, advancing,
+//! checkpoints, and where to go on after a mismatch. A record at or before its slot's position is
+//! skipped; the projection is the only checkpoint. What cannot be right (another log, a position past
+//! the log's end or before its first record) stops the loop; what a newer build wrote halts its
+//! partition, never skipping a record; an unavailable store is tried again. What a record means is
+//! [`crate::settle`]'s, what is stored and how the projection's. Time comes in as an argument.
+
+mod held;
+mod placing;
+mod settling;
+pub(crate) mod sorting;
+mod standing;
+mod timing;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use danmu_log::{LogReader, ReadError, ReadEvent, Routes};
+use danmu_projections::projection::{Projection, StoreError};
+use danmu_schemas::codec::DecodeError;
+use danmu_schemas::{Partition, Position, RoomId, Slot};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use standing::{PartitionStanding, Standing};
+
+use crate::dead_letter::{DeadLetterError, DeadLetters};
+use held::{HeldSlot, Owned};
+
+/// How often, how much and how long.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long a turn waits for something new.
+    pub wait: Duration,
+    /// Every owned slot is compared, and moved to where its partition has been read, this often.
+    pub advance_every: Duration,
+    /// A slot's changes are checkpointed at most this long after the first of them.
+    pub checkpoint_every: Duration,
+    /// A slot that moved without a change is checkpointed this often: it only shortens a restart.
+    pub quiet_checkpoint_every: Duration,
+    /// A store that is unavailable is tried again after this long, then after twice as long…
+    pub retry_after: Duration,
+    /// …and at last every so often.
+    pub retry_after_max: Duration,
+    /// A room that had no record for so long leaves memory.
+    pub room_idle_max: Duration,
+    /// The most rooms in memory after a turn; the ones idle longest leave.
+    pub rooms_held_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            wait: Duration::from_millis(100),
+            advance_every: Duration::from_secs(1),
+            checkpoint_every: Duration::from_secs(10),
+            quiet_checkpoint_every: Duration::from_secs(60),
+            retry_after: Duration::from_millis(50),
+            retry_after_max: Duration::from_secs(5),
+            room_idle_max: Duration::from_secs(10 * 60),
+            rooms_held_max: 65_536,
+        }
+    }
+}
+
+/// Why the loop does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectorError {
+    /// The log.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The read model.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Dead letters cannot be kept.
+    #[error(transparent)]
+    DeadLetter(#[from] DeadLetterError),
+    /// The read model knows more than the log: it belongs to another, or the log lost its end.
+    #[error("slot {slot} stands at {position}, past the log's end {end}")]
+    PastEnd {
+        /// The slot.
+        slot: Slot,
+        /// Where the read model stands.
+        position: Position,
+        /// The offset of the partition's next record.
+        end: i64,
+    },
+    /// The records that the read model needs next are gone: it must be built from something else.
+    #[error("slot {slot} stands at {position}, and the log begins at {first}")]
+    BeforeFirst {
+        /// The slot.
+        slot: Slot,
+        /// Where the read model stands.
+        position: Position,
+        /// The first offset that the partition still has.
+        first: i64,
+    },
+    /// The read model and the route table disagree about how often the slot has moved.
+    #[error("slot {slot} stands at {position}, and its route is of epoch {epoch}")]
+    OtherEpoch {
+        /// The slot.
+        slot: Slot,
+        /// Where the read model stands.
+        position: Position,
+        /// The route's epoch.
+        epoch: u32,
+    },
+    /// A stored state cannot be decoded: an operator must rebuild the read model.
+    #[error("the stored state of {room} is damaged")]
+    Damaged {
+        /// Whose.
+        room: RoomId,
+        /// What is wrong with it.
+        #[source]
+        source: DecodeError,
+    },
+}
+
+/// What the owner of a loop does about its error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Takes another turn after a while.
+    Retry,
+    /// Stops and tells an operator.
+    Stop,
+}
+
+impl ProjectorError {
+    /// What to do about it.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Read(ReadError::Unavailable(_)) | Self::Store(StoreError::Unavailable { .. }) => {
+                Remedy::Retry
+            }
+            Self::Read(ReadError::OutOfRange { .. } | ReadError::Damaged { .. })
+            | Self::Store(
+                StoreError::OtherLog { .. }
+                | StoreError::Damaged { .. }
+                | StoreError::CannotRefill { .. },
+            )
+            | Self::DeadLetter(_)
+            | Self::PastEnd { .. }
+            | Self::BeforeFirst { .. }
+            | Self::OtherEpoch { .. }
+            | Self::Damaged { .. } => Remedy::Stop,
+        }
+    }
+}
+
+/// The loop's state: a projection, a reader, and what is held of the slots between them.
+#[derive(Debug)]
+pub struct Projector<P, R> {
+    projection: P,
+    reader: R,
+    routes: Routes,
+    options: Options,
+    dead_letters: Option<DeadLetters>,
+    /// The partitions that are ours.
+    partitions: BTreeMap<Partition, Owned>,
+    /// The slots of them that are open. One that is missing must be opened before it is read.
+    slots: BTreeMap<Slot, HeldSlot>,
+    advance_due_ms: u64,
+    standing: watch::Sender<Standing>,
+}
+
+impl<P: Projection, R: LogReader> Projector<P, R> {
+    /// A loop that owns nothing yet; the reader tells it what it gets.
+    pub fn new(projection: P, reader: R, routes: Routes, options: Options) -> Self {
+        Self {
+            projection,
+            reader,
+            routes,
+            options,
+            dead_letters: None,
+            partitions: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            advance_due_ms: 0,
+            standing: watch::Sender::new(Standing::default()),
+        }
+    }
+
+    /// Has this loop keep dead letters. Of all loops over a log, the history's does.
+    pub fn keeping(mut self, letters: DeadLetters) -> Self {
+        self.dead_letters = Some(letters);
+        self
+    }
+
+    /// How far the loop is, now and whenever it changes.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Goes on until `stop`, then checkpoints. Ends earlier only with an error that no retry heals.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), ProjectorError> {
+        let started = Instant::now();
+        while !stop.is_cancelled() {
+            match self.turn(started.elapsed().as_millis() as u64).await {
+                Err(error) if error.remedy() == Remedy::Retry => {
+                    tracing::warn!(%error, "the log is tried again");
+                    let wait = tokio::time::sleep(self.options.retry_after_max);
+                    stop.run_until_cancelled(wait).await;
+                }
+                turned => turned?,
+            }
+        }
+        self.checkpoint_all(started.elapsed().as_millis() as u64)
+            .await
+    }
+
+    /// One step: what the reader tells next, and whatever is due at `now_ms`, by a clock that only
+    /// rises. A store that is unavailable is no error here; the slot's partition waits.
+    pub async fn turn(&mut self, now_ms: u64) -> Result<(), ProjectorError> {
+        match self.reader.next(self.options.wait).await? {
+            ReadEvent::Assigned(partitions) => self.take(partitions, now_ms),
+            ReadEvent::Revoked(partitions) => self.release(partitions),
+            ReadEvent::Records(batch) => self.settle_batch(&batch, now_ms).await?,
+            ReadEvent::Idle => {}
+        }
+        self.place_due(now_ms).await?;
+        self.advance_due(now_ms).await?;
+        self.checkpoint_due(now_ms).await?;
+        self.let_rooms_leave(now_ms).await?;
+        self.tell();
+        Ok(())
+    }
+
+    /// Makes everything that was appended what the projection goes on from.
+    pub async fn checkpoint_all(&mut self, now_ms: u64) -> Result<(), ProjectorError> {
+        for (slot, held) in &mut self.slots {
+            if held.at > held.checkpointed {
+                self.projection.checkpoint(*slot, held.at).await?;
+                held.was_checkpointed(now_ms, &self.options);
+            }
+        }
+        self.tell();
+        Ok(())
+    }
+
+    /// The projection, where nothing more is to be read.
+    pub fn into_projection(self) -> P {
+        self.projection
+    }
+
+    fn tell(&self) {
+        let standing = Standing::of(&self.partitions, &self.slots, &self.routes);
+        self.standing.send_if_modified(|told| {
+            let is_new = *told != standing;
+            *told = standing;
+            is_new
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

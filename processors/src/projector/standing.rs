@@ -1,0 +1,65 @@
+//! How far the loop is, for whoever waits for it, trims the log or watches the lag.
+
+use std::collections::BTreeMap;
+
+use danmu_log::Routes;
+use danmu_schemas::{Partition, Slot};
+
+use super::held::{Followed, HeldSlot, Owned};
+
+/// How far a loop is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// One for each partition that the loop owns.
+    pub partitions: BTreeMap<Partition, PartitionStanding>,
+}
+
+/// How far a loop is in a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionStanding {
+    /// Everything at or before this offset is settled and appended; -1 before the first record.
+    pub read_to: i64,
+    /// Everything at or before this offset is checkpointed: the log may forget it as far as this
+    /// loop is concerned. `None` while a slot of the partition is not open.
+    pub checkpointed_to: Option<i64>,
+    /// Whether the loop stands where the log ended when it began to read here, or beyond.
+    pub ready: bool,
+    /// Why nothing of the partition is read any more; a newer build would read on.
+    pub halted: Option<String>,
+}
+
+impl Standing {
+    /// Whether the loop owns something and is ready in all of it.
+    pub fn is_ready(&self) -> bool {
+        !self.partitions.is_empty() && self.partitions.values().all(|standing| standing.ready)
+    }
+
+    pub(super) fn of(
+        partitions: &BTreeMap<Partition, Owned>,
+        slots: &BTreeMap<Slot, HeldSlot>,
+        routes: &Routes,
+    ) -> Self {
+        let mut told = Self::default();
+        for (partition, owned) in partitions {
+            let standing = PartitionStanding {
+                read_to: owned.read_to,
+                checkpointed_to: Some(i64::MAX),
+                ready: owned.is_ready(),
+                halted: match &owned.followed {
+                    Followed::Halted { why } => Some(why.clone()),
+                    Followed::Following | Followed::Waiting { .. } => None,
+                },
+            };
+            told.partitions.insert(*partition, standing);
+        }
+        for slot in Slot::all() {
+            let partition = Partition(routes.route(slot).partition);
+            if let Some(standing) = told.partitions.get_mut(&partition) {
+                let slot_to = slots.get(&slot).map(|held| held.checkpointed.offset);
+                // `None` is below every offset, so one slot that is not open hides the others.
+                standing.checkpointed_to = standing.checkpointed_to.min(slot_to);
+            }
+        }
+        told
+    }
+}

@@ -1,0 +1,121 @@
+//! What is due by the clock rather than by a record: comparing and moving every slot, checkpoints,
+//! and rooms that leave memory.
+
+use danmu_log::LogReader;
+use danmu_projections::projection::{Appended, Projection, SlotStep};
+use danmu_schemas::{Partition, Position, Slot};
+
+use super::held::{Followed, HeldSlot, millis};
+use super::placing::Lost;
+use super::{Projector, ProjectorError};
+
+impl<P: Projection, R: LogReader> Projector<P, R> {
+    /// Compares every slot with the store, so that a store that went back is found although the room
+    /// is quiet, and moves it to where its partition has been read.
+    pub(super) async fn advance_due(&mut self, now_ms: u64) -> Result<(), ProjectorError> {
+        if now_ms < self.advance_due_ms {
+            return Ok(());
+        }
+        self.advance_due_ms = now_ms + millis(self.options.advance_every);
+        let mut lost = Vec::new();
+        for (slot, held) in &mut self.slots {
+            let partition = Partition(self.routes.route(*slot).partition);
+            let Some(owned) = self.partitions.get_mut(&partition) else {
+                continue;
+            };
+            if owned.followed != Followed::Following {
+                continue;
+            }
+            let to = held.at.max(Position::new(held.at.epoch, owned.read_to));
+            let step = SlotStep {
+                slot: *slot,
+                expected: held.at,
+                to,
+                changes: Vec::new(),
+            };
+            match self.projection.append(step).await {
+                Ok(Appended::Stored | Appended::Already) => {
+                    owned.failures = 0;
+                    held.was_appended(to, now_ms, None);
+                }
+                Ok(Appended::Other(_)) => lost.push((*slot, Lost::Elsewhere)),
+                Err(error) => lost.push((*slot, Lost::from_error(error)?)),
+            }
+        }
+        self.lose_all(lost, now_ms).await
+    }
+
+    /// Checkpoints the slots whose time has come.
+    pub(super) async fn checkpoint_due(&mut self, now_ms: u64) -> Result<(), ProjectorError> {
+        self.checkpoint_where(|held| held.checkpoint_due_ms <= now_ms, now_ms)
+            .await
+    }
+
+    async fn checkpoint_where(
+        &mut self,
+        is_due: impl Fn(&HeldSlot) -> bool,
+        now_ms: u64,
+    ) -> Result<(), ProjectorError> {
+        let mut lost = Vec::new();
+        for (slot, held) in &mut self.slots {
+            if held.at == held.checkpointed || !is_due(held) {
+                continue;
+            }
+            match self.projection.checkpoint(*slot, held.at).await {
+                Ok(()) => held.was_checkpointed(now_ms, &self.options),
+                Err(error) => lost.push((*slot, Lost::from_error(error)?)),
+            }
+        }
+        self.lose_all(lost, now_ms).await
+    }
+
+    async fn lose_all(
+        &mut self,
+        lost: Vec<(Slot, Lost)>,
+        now_ms: u64,
+    ) -> Result<(), ProjectorError> {
+        for (slot, why) in lost {
+            self.lose(slot, why, now_ms).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets clean idle rooms leave, and where too many are held, those idle longest.
+    ///
+    /// A room is clean when its last change is checkpointed: then the store gives it again, as of any
+    /// later position of its slot.
+    pub(super) async fn let_rooms_leave(&mut self, now_ms: u64) -> Result<(), ProjectorError> {
+        let len: usize = self.slots.values().map(|held| held.rooms.len()).sum();
+        if len > self.options.rooms_held_max {
+            self.checkpoint_where(
+                |held| held.rooms.values().any(|room| !held.is_clean(room)),
+                now_ms,
+            )
+            .await?;
+            let used_after_ms = self.used_by_half();
+            self.let_leave_before(used_after_ms);
+        } else if now_ms + millis(self.options.advance_every) == self.advance_due_ms {
+            let idle_max = millis(self.options.room_idle_max);
+            self.let_leave_before(now_ms.saturating_sub(idle_max));
+        }
+        Ok(())
+    }
+
+    /// When the room at the middle of all held rooms was last used, plus one: dropping everything
+    /// before leaves at most half of them, so that dropping is rare.
+    fn used_by_half(&self) -> u64 {
+        let rooms = self.slots.values().flat_map(|held| held.rooms.values());
+        let mut used: Vec<u64> = rooms.map(|room| room.used_at_ms).collect();
+        let middle = used.len() / 2;
+        *used.select_nth_unstable(middle).1 + 1
+    }
+
+    fn let_leave_before(&mut self, used_before_ms: u64) {
+        for held in self.slots.values_mut() {
+            let checkpointed = held.checkpointed;
+            held.rooms.retain(|_, room| {
+                room.changed_at > checkpointed || room.used_at_ms >= used_before_ms
+            });
+        }
+    }
+}
