@@ -12,6 +12,9 @@ mod pending;
 mod room;
 mod v1;
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use danmu_schemas::{Body, Position, RoomEvent, Verdict};
 
