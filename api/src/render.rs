@@ -9,7 +9,7 @@ mod object;
 use danmu_schemas::event::{Body, Style, Target, User};
 use danmu_schemas::{Role, RoomEvent, Settled};
 
-pub(crate) use object::{Object, string};
+pub(crate) use object::Object;
 
 /// Where an event is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -51,10 +51,37 @@ impl<'o> Object<'o> {
         });
     }
 
+    /// A field whose name is not ours.
+    pub(crate) fn named_number(&mut self, name: &str, number: i64) {
+        self.out.push(self.separator);
+        self.separator = b',';
+        string(name, self.out);
+        write!(self.out, ":{number}").expect("a buffer takes everything");
+    }
+
     pub(crate) fn optional_number(&mut self, name: &str, number: Option<impl Display>) {
         if let Some(number) = number {
             self.number(name, number);
         }
+    }
+
+    /// A field with an array, whose items `write` appends.
+    pub(crate) fn array<T>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(T, &mut Vec<u8>),
+    ) {
+        self.value(name, |out| {
+            out.push(b'[');
+            for (n, item) in items.into_iter().enumerate() {
+                if n > 0 {
+                    out.push(b',');
+                }
+                write(item, out);
+            }
+            out.push(b']');
+        });
     }
 
     pub(crate) fn boolean(&mut self, name: &str, value: bool) {
@@ -81,6 +108,6 @@ impl<'o> Object<'o> {
 }
 
 /// Appends a JSON string.
-pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
+fn string(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("a string is JSON and a buffer takes everything");
 }

@@ -1,0 +1,105 @@
+//! Answers of the read side: JSON, and problems.
+//!
+//! No error leaves without a problem body: what axum itself answers (404, 405, a bad path or query)
+//! is given one on the way out.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use danmu_projections::StoreError;
+use danmu_schemas::codec::DecodeError;
+use danmu_schemas::problem::{CONTENT_TYPE, Problem, ProblemType};
+
+/// When to try again what the history does not have yet.
+const BEHIND_RETRY_S: u32 = 1;
+
+/// A problem on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Refused(Box<Problem>);
+
+impl Refused {
+    /// The request is malformed.
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Problem::new(ProblemType::BadRequest).detail(detail).into()
+    }
+
+    /// There is no such thing.
+    pub(crate) fn not_found(detail: &str) -> Self {
+        Problem::new(ProblemType::NotFound).detail(detail).into()
+    }
+
+    /// Neither the windows nor the history can tell yet.
+    pub(crate) fn history_behind() -> Self {
+        Problem::new(ProblemType::HistoryBehind)
+            .retry_after_s(BEHIND_RETRY_S)
+            .into()
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "a read failed");
+        match error {
+            StoreError::Unavailable { .. } => Self::history_behind(),
+            _ => Problem::new(ProblemType::Internal).into(),
+        }
+    }
+}
+
+impl From<DecodeError> for Refused {
+    fn from(error: DecodeError) -> Self {
+        tracing::error!(%error, "stored bytes could not be decoded");
+        Problem::new(ProblemType::Internal).into()
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.problem_type.title())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let problem = &*self.0;
+        let status = StatusCode::from_u16(problem.problem_type.status())
+            .expect("every problem type has a valid status");
+        let body = serde_json::to_vec(problem).expect("a problem has string keys only");
+        let mut response = (status, Body::from(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        if let Some(seconds) = problem.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// 200 with JSON that was written into a buffer.
+pub(crate) fn json(body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// Gives an error that is no problem yet the body of one; its `Allow` stays.
+pub(crate) async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    if !is_error || content_type.is_some_and(|known| known == CONTENT_TYPE) {
+        return response;
+    }
+    let problem = Problem::new(ProblemType::of_status(status.as_u16()));
+    let mut given = Refused::from(problem).into_response();
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        given.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    given
+}

@@ -1,0 +1,296 @@
+//! Broadcasts after the fact: their list, their segments, their export.
+//!
+//! Everything comes from the history at or below its watermark. A segment under a revision is the
+//! same bytes for ever; when moderation changes it, its revision, and so its address, changes.
+
+use axum::body::{Body, Bytes};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use danmu_projections::history::Broadcast;
+use danmu_projections::segments::{Segment, SegmentContent};
+use danmu_projections::{HistoryReader, HistoryStore};
+use danmu_schemas::fact::{HEAT_BUCKET_MS, HeatMark, Interruption, SEGMENT_MS, Snapshot};
+use danmu_schemas::problem::{Problem, ProblemType};
+use danmu_schemas::{Cursor, RoomId, Seq, codec};
+use futures_util::stream;
+
+use crate::answer::{self, Refused};
+use crate::export::{Export, Format};
+use crate::feed::write_sums;
+use crate::overlay::Overlay;
+use crate::poll::write_events;
+use crate::render::{Object, Place};
+
+/// How much show time one part of a manifest covers.
+const PART_MS: i64 = 24 * 60 * 60 * 1_000;
+/// How many events an export reads at once.
+const EXPORT_EVENTS: usize = 512;
+/// When a segment that is not closed may be there.
+const SEGMENT_RETRY_S: u32 = 10;
+/// Past every seq.
+const SEQ_MAX: Seq = Seq(i64::MAX as u64);
+
+/// The broadcasts that began before a cursor, newest first.
+pub(crate) async fn broadcasts<H: HistoryStore>(
+    history: &HistoryReader<H>,
+    room: &RoomId,
+    before: Option<Cursor>,
+    limit: usize,
+) -> Result<Response, Refused> {
+    let broadcasts = history.broadcasts(room, before, limit).await?;
+    let mut out = Vec::new();
+    let mut answer = Object::begin(&mut out);
+    answer.array("broadcasts", &broadcasts, |broadcast, out| {
+        let mut object = Object::begin(out);
+        write_broadcast(broadcast, &mut object);
+        object.end();
+    });
+    answer.end();
+    Ok(answer::json(out))
+}
+
+fn write_broadcast(broadcast: &Broadcast, object: &mut Object<'_>) {
+    object.string("broadcast", &broadcast.cursor.to_string());
+    object.string("title", &broadcast.started.info.title);
+    object.number("started_at", broadcast.started.started_at);
+    if let Some(ended) = &broadcast.ended {
+        object.number("ended_at", ended.ended_at);
+        object.number("events", ended.last_seq.0 + 1 - broadcast.cursor.seq.0);
+        object.value("totals", |out| {
+            let mut totals = Object::begin(out);
+            write_sums(&ended.totals, &ended.currencies, &mut totals);
+            totals.end();
+        });
+    }
+    object.boolean("recorded", broadcast.started.recorded);
+    object.boolean("live", broadcast.ended.is_none());
+}
+
+/// The manifest of a broadcast: the part `part` of 24 h of show time. What lies before the show's
+/// zero belongs to part 0.
+pub(crate) async fn manifest<H: HistoryStore>(
+    history: &HistoryReader<H>,
+    room: &RoomId,
+    cursor: Cursor,
+    part: i64,
+) -> Result<Response, Refused> {
+    let broadcast = known(history, room, cursor).await?;
+    let numbers = |length_ms: i64| {
+        let parts = PART_MS / length_ms;
+        let first = if part == 0 { -parts } else { part * parts };
+        first..(part + 1) * parts
+    };
+    let segments = history.segments(room, cursor, numbers(SEGMENT_MS)).await?;
+    let marks = history.heat(room, cursor, numbers(HEAT_BUCKET_MS)).await?;
+    let interruptions = history.interruptions(room, cursor).await?;
+    let mut out = Vec::new();
+    let mut manifest = Object::begin(&mut out);
+    write_broadcast(&broadcast, &mut manifest);
+    manifest.number("zero_at", broadcast.started.zero_at);
+    manifest.array("segments", &segments, |segment, out| {
+        write_segment(room, cursor, segment, out);
+    });
+    manifest.array("heat", marks.windows(2), write_heat);
+    manifest.array("interruptions", &interruptions, write_interruption);
+    manifest.end();
+    Ok(answer::json(out))
+}
+
+async fn known<H: HistoryStore>(
+    history: &HistoryReader<H>,
+    room: &RoomId,
+    cursor: Cursor,
+) -> Result<Broadcast, Refused> {
+    let broadcast = history.broadcast(room, cursor).await?;
+    broadcast.ok_or_else(|| Refused::not_found("there is no such broadcast"))
+}
+
+fn write_segment(room: &RoomId, cursor: Cursor, segment: &Segment, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    object.number("n", segment.n);
+    object.number("from_ms", segment.from_ms());
+    object.number("to_ms", segment.to_ms());
+    object.number("first_seq", segment.first_seq);
+    object.number("last_seq", segment.last_seq);
+    object.number("count", segment.count());
+    object.number("revision", segment.revision);
+    let (n, revision) = (segment.n, segment.revision);
+    let url = format!("/v1/rooms/{room}/broadcasts/{cursor}/segments/{n}?revision={revision}");
+    object.string("url", &url);
+    object.end();
+}
+
+/// A bucket's counts are the difference to the next one; the last is counted when another begins.
+fn write_heat(marks: &[(i64, HeatMark)], out: &mut Vec<u8>) {
+    let [(n, mark), (_, next)] = marks else {
+        return;
+    };
+    let mut object = Object::begin(out);
+    object.number("from_ms", n * HEAT_BUCKET_MS);
+    object.number("comments", next.comments - mark.comments);
+    object.number("likes", next.likes - mark.likes);
+    object.number("gifts", next.gifts - mark.gifts);
+    object.end();
+}
+
+fn write_interruption((seq, interruption): &(Seq, Interruption), out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    object.number("seq", *seq);
+    object.number("show_ms", interruption.show_ms);
+    object.boolean("resumed", interruption.resumed);
+    object.end();
+}
+
+/// A closed segment; the newest revision where none is asked for, which is then not cached.
+pub(crate) async fn segment<H: HistoryStore>(
+    history: &HistoryReader<H>,
+    room: &RoomId,
+    cursor: Cursor,
+    n: i64,
+    revision: Option<Seq>,
+) -> Result<Response, Refused> {
+    let broadcast = known(history, room, cursor).await?;
+    let content = history.segment(room, cursor, n).await?;
+    let content = content.ok_or_else(not_there_yet)?;
+    let current = content.segment.revision;
+    if revision.is_some_and(|asked| asked < current) {
+        return Err(Problem::new(ProblemType::Gone).into());
+    }
+    if revision.is_some_and(|asked| asked > current) {
+        return Err(not_there_yet());
+    }
+    let cache = match revision {
+        Some(_) => "public, max-age=31536000, immutable",
+        None => "no-cache",
+    };
+    let etag = format!("\"{cursor}-{n}-{current}\"");
+    let mut response = answer::json(write_content(&content, broadcast.started.zero_at)?);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CACHE_CONTROL,
+        header::HeaderValue::from_static(cache),
+    );
+    if let Ok(etag) = etag.parse() {
+        headers.insert(header::ETAG, etag);
+    }
+    Ok(response)
+}
+
+fn not_there_yet() -> Refused {
+    Problem::new(ProblemType::SegmentOpen)
+        .retry_after_s(SEGMENT_RETRY_S)
+        .into()
+}
+
+fn write_content(content: &SegmentContent, zero_at: i64) -> Result<Vec<u8>, Refused> {
+    let mut overlay = Overlay::default();
+    for act in &content.moderation {
+        overlay.add_fact(act.by, &act.moderation);
+    }
+    let mut out = Vec::new();
+    let mut object = Object::begin(&mut out);
+    object.value("state", |out| write_snapshot(&content.snapshot, out));
+    let mut written = Ok(());
+    object.value("events", |out| {
+        written = write_events(&content.events, &overlay, Place::Replay { zero_at }, out);
+    });
+    object.end();
+    written?;
+    Ok(out)
+}
+
+fn write_snapshot(snapshot: &Snapshot, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    object.string("title", &snapshot.broadcast.title);
+    object.number("head", snapshot.core.last_seq);
+    object.value("totals", |out| {
+        let mut totals = Object::begin(out);
+        write_sums(&snapshot.core.totals, &snapshot.currencies, &mut totals);
+        totals.number("viewers", snapshot.sources.viewers(snapshot.core.clock));
+        totals.end();
+    });
+    object.optional_number("pinned", snapshot.core.pinned);
+    object.end();
+}
+
+/// The whole broadcast, streamed a chunk's length at a time.
+pub(crate) async fn export<H: HistoryStore>(
+    history: HistoryReader<H>,
+    room: RoomId,
+    cursor: Cursor,
+    format: Format,
+) -> Result<Response, Refused> {
+    let broadcast = known(&history, &room, cursor).await?;
+    let mut overlay = Overlay::default();
+    let acts = history.moderation(&room, cursor.generation, cursor.seq, SEQ_MAX);
+    for act in acts.await? {
+        overlay.add_fact(act.by, &act.moderation);
+    }
+    let mut head = Vec::new();
+    let started = &broadcast.started;
+    let export = Export::begin(format, &started.info.title, started.zero_at, &mut head);
+    let run = Run {
+        history,
+        room,
+        last: broadcast
+            .ended
+            .as_ref()
+            .map_or(SEQ_MAX, |ended| ended.last_seq),
+        next: cursor,
+        overlay,
+        export: Some(export),
+        head,
+    };
+    let parts = stream::unfold(run, |mut run| async move {
+        let part = run.part().await?;
+        Some((part, run))
+    });
+    let body = Body::from_stream(parts);
+    Ok(([(header::CONTENT_TYPE, format.content_type())], body).into_response())
+}
+
+/// An export on its way.
+struct Run<H> {
+    history: HistoryReader<H>,
+    room: RoomId,
+    next: Cursor,
+    last: Seq,
+    overlay: Overlay,
+    /// `None` when it has been ended.
+    export: Option<Export>,
+    head: Vec<u8>,
+}
+
+impl<H: HistoryStore> Run<H> {
+    /// The next bytes. An error cuts the stream off, so that a part is never taken for the whole.
+    async fn part(&mut self) -> Option<Result<Bytes, Refused>> {
+        let mut export = self.export.take()?;
+        let mut out = std::mem::take(&mut self.head);
+        match self.write(&mut export, &mut out).await {
+            Ok(true) => self.export = Some(export),
+            Ok(false) => export.end(&mut out),
+            Err(refused) => return Some(Err(refused)),
+        }
+        Some(Ok(out.into()))
+    }
+
+    /// Adds the next events; whether there may be more.
+    async fn write(&mut self, export: &mut Export, out: &mut Vec<u8>) -> Result<bool, Refused> {
+        let after = Seq(self.next.seq.0 - 1);
+        let generation = self.next.generation;
+        let events = self
+            .history
+            .events(&self.room, generation, after, EXPORT_EVENTS)
+            .await?;
+        let Some(newest) = events.last().map(|event| event.seq) else {
+            return Ok(false);
+        };
+        for settled in events.iter().take_while(|event| event.seq <= self.last) {
+            let event = codec::decode_datum(&settled.datum)?;
+            let hidden = self.overlay.hides(settled, &event);
+            export.event(settled, &event, hidden, out);
+        }
+        self.next.seq = newest.next();
+        Ok(newest < self.last)
+    }
+}
