@@ -5,9 +5,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod client;
+mod config;
 mod export;
 mod import;
 mod inspect;
+mod rebuild;
+mod serve;
 
 /// The exit code of a command line that cannot be understood, as sysexits has it.
 const EXIT_USAGE: u8 = 64;
@@ -22,10 +25,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve every role in this process, on the embedded engines
+    Serve(serve::ServeArgs),
     /// Bring a recorded comment file into a server
     Import(import::ImportArgs),
     /// Write a broadcast of a server to a file
     Export(export::ExportArgs),
+    /// Build a read model of a stopped server again from its log
+    Rebuild(rebuild::RebuildArgs),
     /// Print what a stopped server has stored, decoded
     Inspect(inspect::InspectArgs),
 }
@@ -36,8 +43,10 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let result = match cli.command {
+        Command::Serve(args) => serve::command(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
+        Command::Rebuild(args) => rebuild::run(args),
         Command::Inspect(args) => inspect::run(args),
     };
     result.unwrap_or_else(|error| {

@@ -1,0 +1,339 @@
+//! The server's configuration: defaults, then a TOML file, then `DANMU_…` variables, then flags.
+//!
+//! Every source is first read as text by key, the later one goes before the earlier, and only then are
+//! values understood, so that all problems of all sources are reported at once and each names where it
+//! comes from. A key that nobody knows is a problem. An engine that this build does not have is one too:
+//! nothing is ever started in its stead. The environment comes in as an argument.
+
+mod engine;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use engine::Engine;
+
+/// The settings that a server has, by their key in the file; `DANMU_` and capitals in the environment.
+const KEYS: [&str; 8] = [
+    "roles", "listen", "admin", "data", "log", "windows", "history", "insecure",
+];
+/// Variables with our prefix that are not the server's settings.
+const OTHER_VARIABLES: [&str; 2] = ["DANMU_CONFIG", "DANMU_TOKEN"];
+/// What a process of this build does.
+const ROLES: [&str; 4] = ["ingest", "windows", "history", "api"];
+
+/// A server's configuration, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the public listener is.
+    pub listen: SocketAddr,
+    /// Where the admin listener is.
+    pub admin: SocketAddr,
+    /// The directory that relative engines are kept in.
+    pub data: PathBuf,
+    /// The log's directory.
+    pub log: PathBuf,
+    /// The history's directory.
+    pub history: PathBuf,
+    /// Whether a listener that is not loopback may do without tokens.
+    pub insecure: bool,
+}
+
+/// Where a value comes from; a later one goes before an earlier.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// It was given nowhere.
+    Default,
+    /// The file at that path.
+    File(PathBuf),
+    /// The variable of that name.
+    Variable(String),
+    /// The flag of that name.
+    Flag(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Variable(name) | Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    source: Source,
+    key: String,
+    what: String,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// The exit code: 64 where only flags are wrong, else 78, as sysexits has them.
+    pub fn exit_code(&self) -> u8 {
+        let only_flags = self
+            .0
+            .iter()
+            .all(|problem| matches!(problem.source, Source::Flag(_)));
+        if only_flags { 64 } else { 78 }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration is not usable:")?;
+        for problem in &self.0 {
+            write!(
+                f,
+                "\n  {} ({}): {}",
+                problem.key, problem.source, problem.what
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Flags of the server, as text: they are understood together with all other sources.
+#[derive(Debug, Default, clap::Args)]
+pub struct ConfigArgs {
+    /// A TOML file with settings of the same names
+    #[arg(long, env = "DANMU_CONFIG")]
+    config: Option<PathBuf>,
+    /// What this process does: ingest,windows,history,api
+    #[arg(long)]
+    roles: Option<String>,
+    /// The public address [default: 127.0.0.1:8080]
+    #[arg(long)]
+    listen: Option<String>,
+    /// The address of the admin endpoints [default: 127.0.0.1:8081]
+    #[arg(long)]
+    admin: Option<String>,
+    /// The directory of the embedded engines [default: ./danmu-data]
+    #[arg(long)]
+    data: Option<String>,
+    /// The log [default: embedded:DATA/log]
+    #[arg(long)]
+    log: Option<String>,
+    /// The windows [default: memory:]
+    #[arg(long)]
+    windows: Option<String>,
+    /// The history [default: embedded:DATA/history]
+    #[arg(long)]
+    history: Option<String>,
+    /// Listen beyond loopback without tokens
+    #[arg(long)]
+    insecure: bool,
+}
+
+/// The configuration that the flags, the variables and the file give together.
+pub fn load(
+    args: &ConfigArgs,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, Problems> {
+    let mut settings = Settings::default();
+    if let Some(path) = &args.config {
+        settings.add_file(path);
+    }
+    settings.add_variables(variables);
+    settings.add_flags(args);
+    settings.understand()
+}
+
+impl Config {
+    /// The configuration as the TOML that gives it again.
+    pub fn to_toml(&self) -> String {
+        let mut table = toml::Table::new();
+        let mut put = |key: &str, value: String| table.insert(key.to_owned(), value.into());
+        put("roles", ROLES.join(","));
+        put("listen", self.listen.to_string());
+        put("admin", self.admin.to_string());
+        put("data", self.data.display().to_string());
+        put("log", format!("embedded:{}", self.log.display()));
+        put("windows", "memory:".to_owned());
+        put("history", format!("embedded:{}", self.history.display()));
+        table.insert("insecure".to_owned(), self.insecure.into());
+        table.to_string()
+    }
+}
+
+/// Values as text, by key, each with where it comes from, and the problems so far.
+#[derive(Debug, Default)]
+struct Settings {
+    values: BTreeMap<String, (Source, String)>,
+    problems: Vec<Problem>,
+}
+
+impl Settings {
+    fn add_file(&mut self, path: &Path) {
+        let source = Source::File(path.to_owned());
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => return self.problem(source, "config", error.to_string()),
+        };
+        let table: toml::Table = match text.parse() {
+            Ok(table) => table,
+            Err(error) => return self.problem(source, "config", error.to_string()),
+        };
+        for (key, value) in table {
+            match as_text(&value) {
+                Some(text) => self.add(source.clone(), &key, text),
+                None => self.problem(
+                    source.clone(),
+                    &key,
+                    "is neither text nor a list of it".into(),
+                ),
+            }
+        }
+    }
+
+    fn add_variables(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        for (name, value) in variables {
+            let Some(key) = name.strip_prefix("DANMU_") else {
+                continue;
+            };
+            if OTHER_VARIABLES.contains(&name.as_str()) {
+                continue;
+            }
+            let key = key.to_ascii_lowercase();
+            self.add(Source::Variable(name), &key, value);
+        }
+    }
+
+    fn add_flags(&mut self, args: &ConfigArgs) {
+        let insecure = args.insecure.then(|| "true".to_owned());
+        let flags = [
+            ("roles", &args.roles),
+            ("listen", &args.listen),
+            ("admin", &args.admin),
+            ("data", &args.data),
+            ("log", &args.log),
+            ("windows", &args.windows),
+            ("history", &args.history),
+            ("insecure", &insecure),
+        ];
+        for (key, value) in flags {
+            if let Some(value) = value {
+                self.add(Source::Flag(format!("--{key}")), key, value.clone());
+            }
+        }
+    }
+
+    fn add(&mut self, source: Source, key: &str, value: String) {
+        if KEYS.contains(&key) {
+            self.values.insert(key.to_owned(), (source, value));
+        } else {
+            self.problem(source, key, "is no setting".to_owned());
+        }
+    }
+
+    fn problem(&mut self, source: Source, key: &str, what: String) {
+        self.problems.push(Problem {
+            source,
+            key: key.to_owned(),
+            what,
+        });
+    }
+
+    fn understand(mut self) -> Result<Config, Problems> {
+        let insecure = self.value("insecure", "false", |text| {
+            text.parse()
+                .map_err(|_| "is neither true nor false".to_owned())
+        });
+        let listen = self.value("listen", "127.0.0.1:8080", address);
+        let admin = self.value("admin", "127.0.0.1:8081", address);
+        self.value("roles", &ROLES.join(","), roles);
+        let data = self.value("data", "./danmu-data", |text| Ok(PathBuf::from(text)));
+        let data = data.unwrap_or_default();
+        let in_data = |name| format!("embedded:{}", data.join(name).display());
+        let log = self.value("log", &in_data("log"), Engine::embedded);
+        self.value("windows", "memory:", Engine::memory);
+        let history = self.value("history", &in_data("history"), Engine::embedded);
+
+        if insecure == Some(false) {
+            self.refuse_beyond_loopback("listen", listen);
+            self.refuse_beyond_loopback("admin", admin);
+        }
+        match (listen, admin, log, history, insecure) {
+            (Some(listen), Some(admin), Some(log), Some(history), Some(insecure))
+                if self.problems.is_empty() =>
+            {
+                Ok(Config {
+                    listen,
+                    admin,
+                    data,
+                    log,
+                    history,
+                    insecure,
+                })
+            }
+            _ => Err(Problems(self.problems)),
+        }
+    }
+
+    /// The key's value, understood; nothing, and a problem more, where it is not understood.
+    fn value<T>(
+        &mut self,
+        key: &str,
+        default: &str,
+        understand: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let default = || (Source::Default, default.to_owned());
+        let (source, text) = self.values.get(key).cloned().unwrap_or_else(default);
+        understand(&text)
+            .map_err(|what| self.problem(source, key, what))
+            .ok()
+    }
+
+    fn refuse_beyond_loopback(&mut self, key: &str, address: Option<SocketAddr>) {
+        if address.is_some_and(|address| !address.ip().is_loopback()) {
+            let source = self.values.get(key).map(|(source, _)| source.clone());
+            let what = "is not loopback, and without tokens everybody may do everything there: \
+                        --insecure allows it";
+            self.problem(source.unwrap_or(Source::Default), key, what.to_owned());
+        }
+    }
+}
+
+fn as_text(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Boolean(flag) => Some(flag.to_string()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Array(values) => {
+            let texts: Option<Vec<String>> = values.iter().map(as_text).collect();
+            Some(texts?.join(","))
+        }
+        _ => None,
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is no address like 127.0.0.1:8080"))
+}
+
+/// Checks that the process has every role: the embedded engines are in its own memory and files.
+fn roles(text: &str) -> Result<(), String> {
+    let named: Vec<&str> = text.split(',').map(str::trim).collect();
+    if let Some(unknown) = named.iter().find(|name| !ROLES.contains(name)) {
+        return Err(format!(
+            "{unknown:?} is no role: they are {}",
+            ROLES.join(", ")
+        ));
+    }
+    match ROLES.iter().find(|role| !named.contains(role)) {
+        Some(missing) => Err(format!(
+            "embedded engines are one process's own, so it needs every role; {missing} is missing"
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,174 @@
+use std::io::Write as _;
+
+use expect_test::{Expect, expect};
+
+use super::{ConfigArgs, load};
+
+/// What the file, the variables and the flags give together: the TOML, or the problems and the code.
+fn check(file: &str, variables: &[(&str, &str)], flags: ConfigArgs, expected: Expect) {
+    let mut toml = tempfile::NamedTempFile::new().expect("a file");
+    toml.write_all(file.as_bytes()).expect("a written file");
+    let args = ConfigArgs {
+        config: Some(toml.path().to_owned()),
+        ..flags
+    };
+    let variables = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let text = match load(&args, variables) {
+        Ok(config) => config.to_toml(),
+        Err(problems) => format!("{problems}\nexit {}\n", problems.exit_code()),
+    };
+    let path = toml.path().display().to_string();
+    expected.assert_eq(&text.replace(&path, "FILE"));
+}
+
+fn flags(set: impl FnOnce(&mut ConfigArgs)) -> ConfigArgs {
+    let mut args = ConfigArgs::default();
+    set(&mut args);
+    args
+}
+
+#[test]
+fn nothing_given_is_the_defaults() {
+    check(
+        "",
+        &[("PATH", "/bin"), ("DANMU_TOKEN", "x")],
+        flags(|_| {}),
+        expect![[r#"
+            admin = "127.0.0.1:8081"
+            data = "./danmu-data"
+            history = "embedded:./danmu-data/history"
+            insecure = false
+            listen = "127.0.0.1:8080"
+            log = "embedded:./danmu-data/log"
+            roles = "ingest,windows,history,api"
+            windows = "memory:"
+        "#]],
+    );
+}
+
+#[test]
+fn flags_go_before_variables_before_the_file() {
+    check(
+        "data = 'from-file'\nlisten = '127.0.0.1:1'\nadmin = '127.0.0.1:1'\n",
+        &[
+            ("DANMU_LISTEN", "127.0.0.1:2"),
+            ("DANMU_ADMIN", "127.0.0.1:2"),
+        ],
+        flags(|args| args.admin = Some("127.0.0.1:3".into())),
+        expect![[r#"
+            admin = "127.0.0.1:3"
+            data = "from-file"
+            history = "embedded:from-file/history"
+            insecure = false
+            listen = "127.0.0.1:2"
+            log = "embedded:from-file/log"
+            roles = "ingest,windows,history,api"
+            windows = "memory:"
+        "#]],
+    );
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    check(
+        "lissten = 'x'\nlog = 'kafka://a:1'\nroles = ['api', 'poet']\n[windows]\na = 1\n",
+        &[("DANMU_COLOUR", "red"), ("DANMU_HISTORY", "memory:")],
+        flags(|args| args.listen = Some("here".into())),
+        expect![[r#"
+            the configuration is not usable:
+              lissten (FILE): is no setting
+              windows (FILE): is neither text nor a list of it
+              colour (DANMU_COLOUR): is no setting
+              listen (--listen): "here" is no address like 127.0.0.1:8080
+              roles (FILE): "poet" is no role: they are ingest, windows, history, api
+              log (FILE): this build has no kafka engine: it needs the feature `cluster`
+              history (DANMU_HISTORY): memory: would lose what was accepted: it needs embedded:DIR
+            exit 78
+        "#]],
+    );
+}
+
+#[test]
+fn wrong_flags_alone_are_wrong_usage() {
+    check(
+        "",
+        &[],
+        flags(|args| args.windows = Some("floppy:a".into())),
+        expect![[r#"
+            the configuration is not usable:
+              windows (--windows): there is no engine "floppy"
+            exit 64
+        "#]],
+    );
+}
+
+#[test]
+fn beyond_loopback_needs_consent() {
+    let everywhere = |args: &mut ConfigArgs| args.listen = Some("0.0.0.0:80".into());
+    check(
+        "",
+        &[],
+        flags(everywhere),
+        expect![[r#"
+        the configuration is not usable:
+          listen (--listen): is not loopback, and without tokens everybody may do everything there: --insecure allows it
+        exit 64
+    "#]],
+    );
+    let consent = flags(|args| {
+        everywhere(args);
+        args.insecure = true;
+    });
+    check(
+        "",
+        &[],
+        consent,
+        expect![[r#"
+        admin = "127.0.0.1:8081"
+        data = "./danmu-data"
+        history = "embedded:./danmu-data/history"
+        insecure = true
+        listen = "0.0.0.0:80"
+        log = "embedded:./danmu-data/log"
+        roles = "ingest,windows,history,api"
+        windows = "memory:"
+    "#]],
+    );
+}
+
+#[test]
+fn one_role_alone_cannot_share_embedded_engines() {
+    check(
+        "roles = 'ingest,api'",
+        &[],
+        flags(|_| {}),
+        expect![[r#"
+        the configuration is not usable:
+          roles (FILE): embedded engines are one process's own, so it needs every role; windows is missing
+        exit 78
+    "#]],
+    );
+}
+
+#[test]
+fn the_printed_configuration_gives_itself_again() {
+    let args = flags(|args| args.data = Some("somewhere".into()));
+    let printed = load(&args, []).expect("a configuration").to_toml();
+    check(
+        &printed,
+        &[],
+        ConfigArgs::default(),
+        expect![[r#"
+        admin = "127.0.0.1:8081"
+        data = "somewhere"
+        history = "embedded:somewhere/history"
+        insecure = false
+        listen = "127.0.0.1:8080"
+        log = "embedded:somewhere/log"
+        roles = "ingest,windows,history,api"
+        windows = "memory:"
+    "#]],
+    );
+}

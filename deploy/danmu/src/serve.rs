@@ -1,0 +1,161 @@
+//! The server: every role in one process, on the embedded engines.
+//!
+//! `run` is the whole of it, given its listeners, its directories and its stop: it opens the log, the
+//! history and the windows, starts the two loops, answers on both listeners and hands the watermark to
+//! whoever may forget what lies below it. A stop goes the way of the events: not ready, no new
+//! connections, what was accepted is finished, the loops checkpoint, the log is sealed.
+
+mod accept;
+mod admin;
+mod command;
+mod loops;
+mod readiness;
+#[cfg(test)]
+mod tests;
+mod trim;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use axum::{Extension, Router};
+use danmu_ingest::{Ingest, likes};
+use danmu_log::LogReader;
+use danmu_log::embedded::{self, EmbeddedLog};
+use danmu_processors::dead_letter::DeadLetters;
+use danmu_processors::projector::{self, Projector};
+use danmu_projections::windows::{RefillOptions, WindowLimits};
+use danmu_projections::{EmbeddedHistory, HistoryReader, HistoryWriter, MemoryWindows, Windows};
+use danmu_schemas::{Caller, EventId};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use accept::{Bounds, accept};
+pub use command::{ServeArgs, command};
+use loops::Loops;
+use readiness::{Readiness, gated};
+
+/// How long likes are summed.
+const LIKES_FLUSH_AFTER: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// The most events of a room that a start copies from the history into its window.
+const REFILL_EVENTS_MAX: usize = 2_048;
+
+/// Where a server keeps what it must not lose.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The log's directory.
+    pub log: PathBuf,
+    /// The history's directory.
+    pub history: PathBuf,
+    /// The file of records that nobody could decode.
+    pub dead_letters: PathBuf,
+}
+
+/// Serves until `stop`, or until a loop cannot go on.
+pub async fn run(
+    public: TcpListener,
+    admin: TcpListener,
+    options: Options,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let log = EmbeddedLog::open(embedded::Options::new(&options.log, embedded::wall_clock()))?;
+    let history = EmbeddedHistory::open(&options.history)
+        .with_context(|| format!("history in {}", options.history.display()))?;
+    let windows = MemoryWindows::new(WindowLimits::default());
+    let letters = DeadLetters::open(&options.dead_letters, log.identity())?;
+
+    let filling = Projector::new(
+        Windows::new(
+            windows.clone(),
+            HistoryReader::new(history.clone(), log.identity()),
+            log.identity(),
+            refill_options(&log).await?,
+        ),
+        log.reader(),
+        log.routes().clone(),
+        projector::Options::default(),
+    );
+    let recording = Projector::new(
+        HistoryWriter::new(history.clone(), log.identity()),
+        log.reader(),
+        log.routes().clone(),
+        projector::Options::default(),
+    )
+    .keeping(letters);
+    let readiness = Readiness::new(filling.standing(), stop.clone());
+    let recorded = recording.standing();
+    let mut loops = Loops::new();
+    loops.start("windows", filling)?;
+    loops.start("history", recording)?;
+
+    let ingest = Arc::new(Ingest::new(
+        log.clone(),
+        log.routes().clone(),
+        likes_options(),
+    ));
+    let router = router(Arc::clone(&ingest), readiness.clone());
+    let admin_stop = CancellationToken::new();
+    let admin_router = admin::router(readiness);
+    let admin = tokio::spawn(accept(
+        admin,
+        admin_router,
+        Bounds::default(),
+        admin_stop.clone(),
+    ));
+    let public = tokio::spawn(accept(public, router, Bounds::default(), stop.clone()));
+    let trim = tokio::spawn(trim::below_watermark(
+        log.clone(),
+        windows,
+        recorded,
+        stop.clone(),
+    ));
+
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = loops.ended() => stop.cancel(),
+    }
+    public.await?;
+    trim.await?;
+    ingest.close().await;
+    let finished = loops.finish().await;
+    log.close().await;
+    admin_stop.cancel();
+    admin.await?;
+    finished
+}
+
+/// What the public listener answers. Without tokens every caller is trusted, which is why such a server
+/// listens on loopback unless it is told otherwise.
+fn router(ingest: Arc<Ingest<EmbeddedLog>>, readiness: Readiness) -> Router {
+    let router = danmu_ingest::router(ingest).layer(Extension(Caller::unauthenticated_local()));
+    gated(router, readiness)
+}
+
+async fn refill_options(log: &EmbeddedLog) -> anyhow::Result<RefillOptions> {
+    let mut reader = log.reader();
+    let mut log_is_whole = true;
+    for partition in log.partitions() {
+        log_is_whole &= reader.first_offset(partition).await? == 0;
+    }
+    Ok(RefillOptions {
+        owner: uuid::Uuid::new_v4().as_u64_pair().0,
+        log_is_whole,
+        events_max: REFILL_EVENTS_MAX,
+    })
+}
+
+fn likes_options() -> likes::Options {
+    likes::Options {
+        flush_after: LIKES_FLUSH_AFTER,
+        source: format!("danmu-{}", uuid::Uuid::now_v7()),
+        now_ms,
+        new_id: || EventId::from(uuid::Uuid::now_v7()),
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as i64)
+}

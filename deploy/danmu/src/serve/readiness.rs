@@ -1,0 +1,98 @@
+//! Whether the process can answer, and why not.
+//!
+//! It has started once the windows' loop stands where the log ended when it began to read: before
+//! that, a viewer could be told that a room is empty which is not. Until then the public listener
+//! answers `starting`. Being ready, which a load balancer asks for, also ends with a stop and with a
+//! partition that the loop can read no further; what is already known is still answered then.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use danmu_processors::projector::Standing;
+use danmu_schemas::problem::{self, Problem, ProblemType};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// When to come again while the process starts, in seconds.
+const STARTING_RETRY_S: u32 = 1;
+
+/// What readiness is told from. Clones look at the same loop.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    windows: watch::Receiver<Standing>,
+    stop: CancellationToken,
+    /// Whether the windows stood there once; that cannot be undone.
+    has_started: Arc<AtomicBool>,
+}
+
+impl Readiness {
+    /// The readiness of a process whose windows' loop stands at `windows` and that ends with `stop`.
+    pub fn new(windows: watch::Receiver<Standing>, stop: CancellationToken) -> Self {
+        let has_started = Arc::default();
+        Self {
+            windows,
+            stop,
+            has_started,
+        }
+    }
+
+    /// Whether the windows ever stood at the log's end.
+    pub fn has_started(&self) -> bool {
+        if self.has_started.load(Ordering::Relaxed) {
+            return true;
+        }
+        let is_ready = self.windows.borrow().is_ready();
+        if is_ready {
+            self.has_started.store(true, Ordering::Relaxed);
+        }
+        is_ready
+    }
+
+    /// Why no requests should be sent here; nothing if they should.
+    pub fn why_not(&self) -> Option<String> {
+        if self.stop.is_cancelled() {
+            return Some("stopping".to_owned());
+        }
+        let standing = self.windows.borrow();
+        let halted = standing
+            .partitions
+            .iter()
+            .find_map(|(partition, standing)| {
+                let why = standing.halted.as_ref()?;
+                Some(format!("partition {partition} is halted: {why}"))
+            });
+        let filling = "the windows are being filled from the history and the log";
+        halted.or_else(|| (!standing.is_ready()).then(|| filling.to_owned()))
+    }
+}
+
+/// The router, answering `starting` until the process has started.
+pub fn gated(router: Router, readiness: Readiness) -> Router {
+    router.layer(middleware::from_fn_with_state(readiness, gate))
+}
+
+async fn gate(State(readiness): State<Readiness>, request: Request, next: Next) -> Response {
+    if readiness.has_started() {
+        next.run(request).await
+    } else {
+        starting()
+    }
+}
+
+fn starting() -> Response {
+    let problem = Problem::new(ProblemType::Starting).retry_after_s(STARTING_RETRY_S);
+    let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(problem)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(problem::CONTENT_TYPE),
+    );
+    headers.insert(header::RETRY_AFTER, STARTING_RETRY_S.into());
+    response
+}
