@@ -4,8 +4,8 @@
 //! `lock` is held while it is open; the blocks of all partitions stand in one shared series of
 //! segment files. One thread writes: it takes what waits, writes one block a partition with one
 //! write, syncs, and only then answers the senders and shows the records to readers.
-//! Recovery cuts off only what no sync can have covered; any other damage is an error, at opening or
-//! at reading, and never a record that was not written.
+//! Recovery cuts off only what no sync can have covered; any other damage is an error, at opening
+//! or at reading, and never a record that was not written.
 //!
 //! Bytes of a block: `block`. Files: `segment`, `meta`. Opening: `recovery`. What readers may see:
 //! `durable`. What waits: `queue`. The thread: `writer`. The read side: `reader`.
@@ -56,7 +56,7 @@ pub fn wall_clock() -> Clock {
 pub struct Options {
     /// The log's directory; made if it is not there. Nothing else may be kept in it.
     pub dir: PathBuf,
-    /// How many partitions a new log gets, at most [`PARTITIONS_MAX`]. One that exists keeps its own.
+    /// How many partitions a new log gets, at most [`PARTITIONS_MAX`]; an old one keeps its own.
     pub partitions: NonZeroU32,
     /// How old a segment must be before a trim may remove it.
     pub retention: Duration,
@@ -167,8 +167,9 @@ impl OpenError {
 
 /// An open log; clones are handles to the same one.
 ///
-/// [`EmbeddedLog::close`] is the clean stop. Dropping the last handle also commits what waits and gives
-/// the directory free, but leaves the newest segment to be scanned by the next opening, as a crash does.
+/// [`EmbeddedLog::close`] is the clean stop. Dropping the last handle also commits what waits and
+/// gives the directory free, but leaves the newest segment to be scanned by the next opening, as a
+/// crash does.
 #[derive(Clone)]
 pub struct EmbeddedLog {
     inner: Arc<Inner>,

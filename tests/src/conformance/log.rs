@@ -1,7 +1,7 @@
 //! What every log promises: the suite of [`LogWriter`] and [`LogReader`].
 //!
-//! Each case is a function over a fresh [`LogEnvironment`]; [`log_conformance!`](crate::log_conformance)
-//! makes a test of each. Waits have a deadline, and nothing depends on offsets being dense.
+//! Each case is a function over a fresh [`LogEnvironment`], and the macro `log_conformance!` makes a
+//! test of each. Waits have a deadline, and nothing depends on offsets being dense.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -20,7 +20,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// How long a reader is watched when nothing should come.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// One log that can be opened, stopped and opened again. It begins empty, with two partitions or more.
+/// One log that can be opened, stopped and opened again. It begins empty, with at least two
+/// partitions.
 pub trait LogEnvironment: Sync {
     /// The write side.
     type Writer: LogWriter + Clone + 'static;
@@ -486,8 +487,8 @@ pub async fn a_trim_takes_nothing_that_is_young_or_above_it(
     Ok(())
 }
 
-/// Far more than fits, at once: each is acknowledged or refused, what was refused as overloaded never
-/// appears, and the log takes more afterwards.
+/// Far more than fits, at once: each is acknowledged or refused, what was refused as overloaded
+/// never appears, and the log takes more afterwards.
 pub async fn nothing_but_what_fits_is_kept_waiting<E: LogEnvironment>(
     env: &E,
 ) -> anyhow::Result<()> {

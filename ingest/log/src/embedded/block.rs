@@ -1,12 +1,12 @@
 //! The bytes of a block: the records that one group commit gave one partition.
 //!
-//! Owns the encoding. A block is a header of [`HEADER_BYTES`] and its records; its checksum covers all
-//! of it after itself, beginning from the segment's salt, so that a block of another log or segment,
-//! or bytes of an event that look like a block, do not pass. All numbers are little-endian.
+//! Owns the encoding. A block is a header of [`HEADER_BYTES`] and its records; its checksum covers
+//! all of it after itself, beginning from the segment's salt, so that a block of another log or
+//! segment, or bytes of an event that look like a block, do not pass. All numbers are little-endian.
 //!
-//! `magic, crc32, body length, partition, count, group, first offset (8), log time (8)`, then for each
-//! record `epoch, key length, value length, key, value`. `group` is where in the segment the first
-//! block of its group commit stands: everything before that was synced before this was written.
+//! `magic, crc32, body length, partition, count, group, first offset (8), log time (8)`, then for
+//! each record `epoch, key length, value length, key, value`. `group` is where in the segment the
+//! first block of its group commit stands: all before that was synced before this was written.
 
 use bytes::Bytes;
 

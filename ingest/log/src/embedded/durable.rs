@@ -212,8 +212,8 @@ impl Durable {
         (newest.head.clone(), newest.entries())
     }
 
-    /// Takes away the oldest sealed segments whose records all lie before their partition's offset in
-    /// `trims` and were logged before `logged_before`; gives their numbers, oldest first.
+    /// Takes away the oldest sealed segments whose records all lie before their partition's offset
+    /// in `trims` and were logged before `logged_before`; gives their numbers, oldest first.
     pub fn forget(&self, trims: &[i64], logged_before: i64) -> Vec<u64> {
         let mut state = self.lock();
         let mut gone = Vec::new();

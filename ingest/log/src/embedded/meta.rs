@@ -1,7 +1,7 @@
 //! `meta.json`: which log a directory holds.
 //!
-//! Owns its form: `{"crc32": …, "log": {format, identity, partitions, routes}}`, the checksum being over
-//! the text of `log`. It is written once, last of all when a log is made: a directory without it
+//! Owns its form: `{"crc32": …, "log": {format, identity, partitions, routes}}`, the checksum being
+//! over the text of `log`. It is written once, last of all when a log is made: a directory without it
 //! holds no log yet, and one with it has at least one segment.
 
 use std::fs;

@@ -5,7 +5,8 @@
 //! index, or another after it) must be as it was sealed. Only at the end of an unsealed last one
 //! can something be that no sync covered, and only that is cut off: a fault is *torn* if no block
 //! after it belongs to a later group, for a group is written only after the sync of the one before.
-//! Every other fault is damage, and the log does not open.
+//! Every other fault is damage, and the log does not open. (A bit that decays in the very last group
+//! before a crash cannot be told from a torn write. A clean stop seals, and leaves no such place.)
 //!
 //! Content of sealed segments is checked when it is read.
 

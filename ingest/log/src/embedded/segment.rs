@@ -2,8 +2,8 @@
 //!
 //! Owns the names and the bytes of both. A segment `00000000000000000001.seg` has a head that says
 //! which log it is of, its number, the log time and every partition's next offset when it was made;
-//! then blocks. The next offsets join it to the segment before, and keep the end of a partition whose
-//! records have all been removed. Once nothing more will be written to it, it gets an index
+//! then blocks. The next offsets join it to the segment before, and keep the end of a partition
+//! whose records have all been removed. Once nothing more will be written to it, it gets an index
 //! `….idx`, one [`Entry`] a block: whoever has an index is sealed.
 //! Nothing is decided here: what a fault means is in `recovery`.
 

@@ -2,8 +2,8 @@
 //!
 //! Owns the newest segment's file, the lock of the directory, log time and retention. Each group is
 //! one write of one block a partition, one sync, one publication, and then its answers, in that
-//! order. Log time is the clock's, but never goes back. A write or sync that fails ends all writing: what
-//! the file then holds is not known, so only the next opening may go on from it. Those of the
+//! order. Log time is the clock's, but never goes back. A write or sync that fails ends all writing:
+//! what the file then holds is not known, so only the next opening may go on from it. Those of the
 //! failed group are told that their outcome is unknown; all others that nothing was written.
 
 use std::collections::VecDeque;

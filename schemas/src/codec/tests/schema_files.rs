@@ -83,5 +83,6 @@ fn released_schemas_are_unchanged() {
         state-core 8b0039e91ac2d717
         top-givers bb9d8adc29bc98d9
         viewer-sources 241b86ae7d6b5962
-    "#]].assert_eq(&fingerprints);
+    "#]]
+    .assert_eq(&fingerprints);
 }
