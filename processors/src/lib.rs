@@ -2,13 +2,15 @@
 //!
 //! Owns [`settle`], the pure decision of an event's fate, and [`projector`], the one loop that drives
 //! any projection from any log reader: read, decode, load, settle, append, checkpoint. [`dead_letter`]
-//! keeps what nobody could decode, [`rebuild`] builds a read model anew beside the old. What a read
-//! model stores and how is `danmu-projections`'; no engine is known here.
+//! keeps what nobody could decode, [`rebuild`] builds a read model anew beside the old, [`verify`]
+//! proves that the history is what the log says. What a read model stores and how is
+//! `danmu-projections`'; no engine is known here.
 
 pub mod dead_letter;
 pub mod projector;
 pub mod rebuild;
 pub mod settle;
+pub mod verify;
 
 pub use dead_letter::DeadLetters;
 pub use projector::{Projector, ProjectorError, Standing};
