@@ -230,7 +230,7 @@ proptest! {
         }
     }
 
-    /// Seqs are dense in each generation, and event time never goes back within a broadcast.
+    /// Seqs are dense in each generation, and event time never passes the log clock.
     #[test]
     fn seqs_have_no_holes(draws in prop::collection::vec(any::<Draw>(), 1..120)) {
         let (outcome, _) = in_one(&world(&draws));
@@ -243,4 +243,13 @@ proptest! {
             last = (*generation, settled.seq);
         }
     }
+}
+
+#[test]
+fn a_memory_without_its_end_is_damaged() {
+    let records = world(&[(0, 1, 1, 0), (0, 2, 2, 0)]);
+    let (_, mut stored) = in_one(&records[..1]);
+    let (_, whole) = in_one(&records);
+    stored.core = whole.core;
+    assert!(Room::from_stored(&stored, Position::new(0, 1)).is_err());
 }
