@@ -138,6 +138,27 @@ fn read_block(input: &mut &[u8]) -> Result<(u64, Option<u64>), DecodeError> {
     Ok((count.unsigned_abs(), Some(u64::read(input)?)))
 }
 
+fn unzigzag(zigzag: u64) -> i64 {
+    (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64)
+}
+
+/// Reads a long of any length.
+fn read_long(input: &mut &[u8]) -> Result<i64, DecodeError> {
+    let mut zigzag = 0_u64;
+    for (i, &byte) in input.iter().take(LONG_BYTES_MAX).enumerate() {
+        let is_last_possible = i + 1 == LONG_BYTES_MAX;
+        if (is_last_possible && byte > 1) || (i > 0 && byte == 0) {
+            return Err(DecodeError::Malformed("a long not in its shortest form"));
+        }
+        zigzag |= u64::from(byte & 0x7f) << (7 * i);
+        if byte < 0x80 {
+            *input = &input[i + 1..];
+            return Ok(unzigzag(zigzag));
+        }
+    }
+    Err(DecodeError::Malformed("cut off"))
+}
+
 impl<'a> Part<'a> for i64 {
     fn write(&self, out: &mut Vec<u8>) {
         let mut rest = (self.wrapping_shl(1) ^ (self >> 63)) as u64;
@@ -148,20 +169,14 @@ impl<'a> Part<'a> for i64 {
         out.push(rest as u8);
     }
 
+    #[inline]
     fn read(input: &mut &'a [u8]) -> Result<Self, DecodeError> {
-        let mut zigzag = 0_u64;
-        for (i, &byte) in input.iter().take(LONG_BYTES_MAX).enumerate() {
-            let is_last_possible = i + 1 == LONG_BYTES_MAX;
-            if (is_last_possible && byte > 1) || (i > 0 && byte == 0) {
-                return Err(DecodeError::Malformed("a long not in its shortest form"));
-            }
-            zigzag |= u64::from(byte & 0x7f) << (7 * i);
-            if byte < 0x80 {
-                *input = &input[i + 1..];
-                return Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64));
-            }
+        // Most are short: branches, lengths, small counts.
+        if let [byte @ 0..0x80, rest @ ..] = *input {
+            *input = rest;
+            return Ok(unzigzag(u64::from(*byte)));
         }
-        Err(DecodeError::Malformed("cut off"))
+        read_long(input)
     }
 }
 
