@@ -164,3 +164,6 @@ fn parse_broadcast(name: &str) -> Result<Cursor, Refused> {
     let named = cursor.filter(|cursor| cursor.seq > Seq::ZERO);
     named.ok_or_else(|| Refused::not_found("a broadcast is the cursor of its first event"))
 }
+
+#[cfg(test)]
+mod tests;
