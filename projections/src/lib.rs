@@ -9,6 +9,9 @@ pub mod projection;
 pub mod segments;
 pub mod windows;
 
+#[cfg(test)]
+mod sample;
+
 pub use history::{EmbeddedHistory, HistoryReader, HistoryStore, HistoryWriter};
 pub use projection::{
     Appended, Loaded, Projection, RoomChange, SettledRun, SlotStep, StateChange, StoreError,

@@ -450,6 +450,3 @@ pub fn describe(key: &[u8]) -> String {
         key.get(1..).unwrap_or_default().escape_ascii()
     )
 }
-
-#[cfg(test)]
-mod tests;
