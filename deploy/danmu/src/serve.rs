@@ -20,6 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use axum::{Extension, Router};
+use danmu_api::Api;
 use danmu_ingest::{Ingest, likes};
 use danmu_log::LogReader;
 use danmu_log::embedded::{self, EmbeddedLog};
@@ -95,7 +96,11 @@ pub async fn run(
         log.routes().clone(),
         likes_options(),
     ));
-    let router = router(Arc::clone(&ingest), readiness.clone());
+    let api = Api {
+        windows: windows.clone(),
+        history: HistoryReader::new(history, log.identity()),
+    };
+    let router = router(Arc::clone(&ingest), api, readiness.clone());
     let admin_stop = CancellationToken::new();
     let admin_router = admin::router(readiness);
     let admin = tokio::spawn(accept(
@@ -128,8 +133,14 @@ pub async fn run(
 
 /// What the public listener answers. Without tokens every caller is trusted, which is why such a server
 /// listens on loopback unless it is told otherwise.
-fn router(ingest: Arc<Ingest<EmbeddedLog>>, readiness: Readiness) -> Router {
-    let router = danmu_ingest::router(ingest).layer(Extension(Caller::unauthenticated_local()));
+fn router(
+    ingest: Arc<Ingest<EmbeddedLog>>,
+    api: Api<MemoryWindows, EmbeddedHistory>,
+    readiness: Readiness,
+) -> Router {
+    let router = danmu_ingest::router(ingest)
+        .merge(danmu_api::router(api))
+        .layer(Extension(Caller::unauthenticated_local()));
     gated(router, readiness)
 }
 
