@@ -6,6 +6,7 @@ use danmu_log::embedded::{self, EmbeddedLog};
 use danmu_log::{LogWriter, NewRecord};
 use danmu_projections::history::store::{Order, Row};
 use danmu_projections::history::{EmbeddedHistory, HistoryWriter, layout};
+use danmu_projections::windows::{MemoryWindows, RefillOptions, WindowLimits, WindowRead, Windows};
 use danmu_schemas::event::{Body, Comment, Reason, RoomEvent, Style};
 use danmu_schemas::{EventId, Generation, Role, codec};
 
@@ -149,5 +150,43 @@ async fn the_state_of_another_room_is_found() {
     assert_eq!(
         (difference.room, difference.why.as_str()),
         (room("a"), "has another core")
+    );
+}
+
+#[tokio::test]
+async fn windows_that_are_lost_come_back_as_they_were() {
+    let bench = Bench::settled().await;
+    let memory = MemoryWindows::new(WindowLimits::default());
+    let history = HistoryReader::new(bench.history.clone(), bench.log.identity());
+    let refill = RefillOptions {
+        owner: 1,
+        log_is_whole: true,
+        events_max: 1_000,
+    };
+    let windows = Windows::new(memory.clone(), history, bench.log.identity(), refill);
+    let options = Options {
+        wait: Duration::from_millis(1),
+        ..Options::default()
+    };
+    let routes = bench.log.routes().clone();
+    let mut projector = Projector::new(windows, bench.log.reader(), routes, options);
+    bench.send("a", 99, comment()).await;
+    let a = room("a");
+    let last_seq = async |now_ms, projector: &mut Projector<_, _>| {
+        for _ in 0..100 {
+            projector.turn(now_ms).await.expect("a turn");
+        }
+        let window = memory.room(&a).await.expect("a window");
+        let last = window.chunks.last().expect("a chunk").header;
+        (last.first_seq.0 + u64::from(last.count) - 1, window.state)
+    };
+    let before = last_seq(0, &mut projector).await;
+    assert_eq!(before.0, 21);
+    memory.wipe(a.slot());
+    let after = last_seq(1_000, &mut projector).await;
+    assert_eq!(after.0, 21);
+    assert_eq!(
+        after.1.map(|s| s.core.clone()),
+        before.1.map(|s| s.core.clone())
     );
 }
