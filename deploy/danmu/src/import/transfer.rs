@@ -9,6 +9,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
+use danmu_ingest::admission::{Context, Rejection, admit};
+use danmu_schemas::{Caller, RoomId};
 use indicatif::ProgressBar;
 use serde_json::Value;
 
@@ -83,12 +85,19 @@ pub fn transfer(
         refused: plan.refused.clone(),
         ..Outcome::default()
     };
-    let missing: Vec<&PlannedEvent> = plan
-        .events
-        .iter()
-        .filter(|event| !view.has(event.id))
-        .collect();
-    outcome.already_there = plan.events.len() - missing.len();
+    let (there, mut missing): (Vec<_>, Vec<_>) =
+        plan.events.iter().partition(|event| view.has(event.id));
+    outcome.already_there = there.len();
+    missing.retain(|event| match refusal(&plan.room, event, now_ms()) {
+        None => true,
+        Some(reason) => {
+            outcome.refused.push(Refused {
+                index: event.index,
+                reason,
+            });
+            false
+        }
+    });
     progress.inc((outcome.already_there + outcome.refused.len()) as u64);
 
     let attempt = match view.broadcast(&plan) {
@@ -106,6 +115,26 @@ pub fn transfer(
     account(&view, sent, &mut outcome)?;
     progress.finish();
     Ok(outcome)
+}
+
+/// Why the server will not take the event, by the server's own rules: an import that has nothing
+/// else left to send opens no broadcast for it.
+fn refusal(room: &RoomId, event: &PlannedEvent, now_ms: i64) -> Option<String> {
+    let context = Context {
+        room,
+        caller: &Caller::unauthenticated_local(),
+        now_ms,
+        idempotency_key: None,
+    };
+    let request = event.request(now_ms).to_string();
+    match admit(request.as_bytes(), context, || event.id.into()) {
+        Ok(_) => None,
+        Err(Rejection::Malformed(why)) => Some(why),
+        Err(Rejection::Invalid(errors) | Rejection::Forbidden(errors)) => {
+            let first = errors.first();
+            first.map(|error| format!("{} {}", error.field, error.reason))
+        }
+    }
 }
 
 /// Sends the events in arrays, one after the other; those that the server took.
