@@ -11,6 +11,7 @@ mod import;
 mod inspect;
 mod rebuild;
 mod serve;
+mod verify;
 
 /// The exit code of a command line that cannot be understood, as sysexits has it.
 const EXIT_USAGE: u8 = 64;
@@ -31,6 +32,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Write a broadcast of a server to a file
     Export(export::ExportArgs),
+    /// Prove that a stopped server's history is what its log says
+    Verify(verify::VerifyArgs),
     /// Build a read model of a stopped server again from its log
     Rebuild(rebuild::RebuildArgs),
     /// Print what a stopped server has stored, decoded
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::command(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Rebuild(args) => rebuild::run(args),
         Command::Inspect(args) => inspect::run(args),
     };
