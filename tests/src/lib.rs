@@ -3,3 +3,4 @@
 //! The integration tests themselves are in `it`, which uses the public surfaces only.
 
 pub mod conformance;
+pub mod server;

@@ -1,0 +1,155 @@
+//! The product as a process: the `danmu` binary, a server that runs it, and its answers as JSON.
+//!
+//! Uses the public surfaces alone: the command line, HTTP, signals. A server listens on ports that the
+//! system chose and dies with its handle.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long a server may take until it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How often readiness is asked for.
+const READY_ASKED_EVERY: Duration = Duration::from_millis(20);
+
+/// The binary, built once a test run, in the profile that this test was built in.
+pub fn danmu() -> Command {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    Command::new(BINARY.get_or_init(|| {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "danmu"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo runs");
+        assert!(built.success(), "the binary does not build");
+        let test = std::env::current_exe().expect("a test knows its own path");
+        let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+        profile.join("danmu")
+    }))
+}
+
+/// Runs a command of the binary to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    danmu().args(arguments).output().expect("the binary runs")
+}
+
+/// A server in a process of its own.
+pub struct Server {
+    process: Child,
+    public: String,
+    admin: String,
+}
+
+impl Server {
+    /// Starts a server over `data` and waits until it is ready.
+    pub fn start(data: &Path) -> Self {
+        let server = Self::start_without_waiting(data);
+        server.wait_until_ready();
+        server
+    }
+
+    /// Starts a server over `data`, which then has its addresses and nothing more.
+    pub fn start_without_waiting(data: &Path) -> Self {
+        let mut process = danmu()
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+                "--data",
+            ])
+            .arg(data)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut lines = BufReader::new(process.stderr.take().expect("it is piped")).lines();
+        let line = lines
+            .by_ref()
+            .map(|line| line.expect("logs are UTF-8"))
+            .find(|line| line.contains("listen="))
+            .expect("a server says where it listens");
+        // What is not read would block the server once the pipe is full.
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = |name: &str| {
+            let after = line.split(name).nth(1).expect("both addresses are told");
+            format!(
+                "http://{}",
+                after.split_whitespace().next().unwrap_or_default()
+            )
+        };
+        Self {
+            public: address(" listen="),
+            admin: address(" admin="),
+            process,
+        }
+    }
+
+    /// Waits until the windows stand where the log ended at the start.
+    pub fn wait_until_ready(&self) {
+        let deadline = Instant::now() + READY_WITHIN;
+        while ureq::get(format!("{}/readyz", self.admin)).call().is_err() {
+            assert!(Instant::now() < deadline, "not ready in time");
+            std::thread::sleep(READY_ASKED_EVERY);
+        }
+    }
+
+    /// The public listener's address.
+    pub fn url(&self) -> &str {
+        &self.public
+    }
+
+    /// What the server answers to a GET; the test fails unless it is 200.
+    pub fn get(&self, path: &str) -> Value {
+        serde_json::from_str(&self.text(path)).expect("an answer is JSON")
+    }
+
+    /// The same as text.
+    pub fn text(&self, path: &str) -> String {
+        let answer = ureq::get(format!("{}{path}", self.public)).call();
+        let mut answer = answer.unwrap_or_else(|error| panic!("GET {path}: {error}"));
+        answer
+            .body_mut()
+            .read_to_string()
+            .expect("an answer is text")
+    }
+
+    /// Every event of a room, page by page from its first, at full density.
+    pub fn events(&self, room: &str) -> Vec<Value> {
+        let mut events = Vec::new();
+        let mut cursor = "0".to_owned();
+        loop {
+            let path = format!("/v1/rooms/{room}/events?after={cursor}&limit=500&density=full");
+            let mut page = self.get(&path);
+            let Value::Array(part) = page["events"].take() else {
+                panic!("a page has events")
+            };
+            if part.is_empty() {
+                return events;
+            }
+            events.extend(part);
+            cursor = page["cursor"]
+                .as_str()
+                .expect("a page has a cursor")
+                .to_owned();
+        }
+    }
+
+    /// Ends the server as a power cut would.
+    pub fn kill(mut self) {
+        self.process.kill().expect("it can be killed");
+        self.process.wait().expect("it ends");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A server that has ended already cannot be killed again, which is as it should be.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
