@@ -1,5 +1,10 @@
 //! The integration tests, through the public surfaces only: one binary.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this binary is tests, not only its `#[test]` functions"
+)]
+
 mod import;
 mod log;
 mod model;
