@@ -1,7 +1,7 @@
 //! A third implementation of Avro, in another language, on the golden bytes.
 //!
-//! `DANMU_PYTHON` names a Python interpreter with fastavro; `python3` where it is not set. Without
-//! fastavro the test says aloud that it was skipped; where `DANMU_PYTHON` is set it fails instead.
+//! `XTASK_PYTHON` names a Python interpreter with fastavro; `python3` where it is not set. Without
+//! fastavro the test says aloud that it was skipped; where `XTASK_PYTHON` is set it fails instead.
 
 use std::env;
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::process::Command;
 
 #[test]
 fn fastavro_agrees_with_the_golden_bytes() {
-    let named = env::var("DANMU_PYTHON").ok();
+    let named = env::var("XTASK_PYTHON").ok();
     let python = named.as_deref().unwrap_or("python3");
     let import = Command::new(python)
         .args(["-c", "import fastavro"])

@@ -1,4 +1,4 @@
-//! What the commands need and may be missing, kept in `$DANMU_CACHE` (`~/.cache/danmu`).
+//! What the commands need and may be missing, kept in `$XTASK_CACHE` (`~/.cache/danmu`).
 
 use std::path::{Path, PathBuf};
 
@@ -49,9 +49,9 @@ pub fn python_with_fastavro() -> Result<PathBuf> {
 }
 
 fn cache() -> Result<PathBuf> {
-    if let Some(directory) = std::env::var_os("DANMU_CACHE") {
+    if let Some(directory) = std::env::var_os("XTASK_CACHE") {
         return Ok(directory.into());
     }
-    let home = std::env::var_os("HOME").context("neither DANMU_CACHE nor HOME is set")?;
+    let home = std::env::var_os("HOME").context("neither XTASK_CACHE nor HOME is set")?;
     Ok(Path::new(&home).join(".cache/danmu"))
 }

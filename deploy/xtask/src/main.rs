@@ -68,6 +68,6 @@ fn test(arguments: &[String]) -> Result<()> {
     let mut command = cargo(&["test", "--workspace"]);
     command
         .arguments(arguments)
-        .environment("DANMU_PYTHON", &python);
+        .environment("XTASK_PYTHON", &python);
     command.check()
 }
