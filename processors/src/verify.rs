@@ -3,7 +3,8 @@
 //! Every event at or below the watermarks is compared with the stored one, every room's state with
 //! the stored bytes, and moderation and broadcasts with their rows. Nothing is written. The log must
 //! still have its first records, since a room cannot be settled from its middle; where it has not,
-//! [`VerifyError::StartGone`] says from where it has. Segments and heat follow from what is compared.
+//! [`VerifyError::StartGone`] says from where it has. Segments, heat,
+//! interruptions and memory blocks are not compared, nor are the windows.
 
 mod resettling;
 
