@@ -1,0 +1,134 @@
+//! Events of a room, and what was moderated among them.
+//!
+//! Events are facts and are read wherever the watermark is. They come dense: reading stops at one that
+//! is missing and never skips it. Chunks may overlap, with other borders; their events are the same.
+
+use danmu_schemas::chunk::{CHUNK_LEN_MAX, Unpacker};
+use danmu_schemas::fact::Moderation;
+use danmu_schemas::{Generation, Position, RoomId, Seq, Settled};
+
+use super::{HistoryReader, damaged, just_after, read_body};
+use crate::history::layout;
+use crate::history::store::{HistoryStore, Order};
+use crate::projection::StoreError;
+
+/// How many chunks are read at once.
+const PAGE_CHUNKS: usize = 16;
+
+/// A moderation act or an erasure, as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModerationRow {
+    /// The seq of the event that did it.
+    pub by: Seq,
+    /// That event's position.
+    pub position: Position,
+    /// What it did.
+    pub moderation: Moderation,
+}
+
+/// A settled event and the epoch of its offset.
+pub(crate) type InEpoch = (u32, Settled);
+
+impl<S: HistoryStore> HistoryReader<S> {
+    /// At most `limit` visible events after `after`, dense; fewer where one is missing.
+    pub async fn events(
+        &self,
+        room: &RoomId,
+        generation: Generation,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Settled>, StoreError> {
+        let events = self.dense(room, generation, after, limit).await?;
+        Ok(events.into_iter().map(|(_, settled)| settled).collect())
+    }
+
+    /// The last events up to and with `last`: at most `limit`, without a hole among them.
+    pub(crate) async fn tail(
+        &self,
+        room: &RoomId,
+        generation: Generation,
+        last: Seq,
+        limit: usize,
+    ) -> Result<Vec<InEpoch>, StoreError> {
+        let mut after = Seq(last.0.saturating_sub(limit as u64));
+        let mut tail = Vec::new();
+        while after < last {
+            let wanted = (last.0 - after.0) as usize;
+            let run = self.dense(room, generation, after, wanted).await?;
+            match run.last() {
+                Some((_, settled)) => {
+                    after = settled.seq;
+                    tail.extend(run);
+                }
+                None => {
+                    tail.clear();
+                    after = after.next();
+                }
+            }
+        }
+        Ok(tail)
+    }
+
+    /// Starts one chunk length before its first event: a chunk that holds it cannot begin earlier.
+    async fn dense(
+        &self,
+        room: &RoomId,
+        generation: Generation,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<InEpoch>, StoreError> {
+        let mut unpacker = Unpacker::new();
+        let mut events: Vec<InEpoch> = Vec::new();
+        let mut next = after.next();
+        let from = Seq(next.0.saturating_sub(CHUNK_LEN_MAX as u64));
+        let mut range = layout::chunks_from(room, generation, from);
+        loop {
+            let rows = self
+                .store
+                .scan(range.clone(), Order::Ascending, PAGE_CHUNKS)
+                .await?;
+            for row in &rows {
+                let (header, body) = unpacker
+                    .unpack(&row.body)
+                    .map_err(|e| damaged(&row.key, e))?;
+                if events.len() >= limit || header.first_seq > next {
+                    return Ok(events);
+                }
+                let unseen = body.settled.into_iter().filter(|event| event.seq >= next);
+                let room_left = limit - events.len();
+                events.extend(unseen.take(room_left).map(|event| (header.epoch, event)));
+                if let Some((_, last)) = events.last() {
+                    next = last.seq.next();
+                }
+            }
+            match rows.into_iter().next_back() {
+                Some(row) => range.start = just_after(row.key),
+                None => return Ok(events),
+            }
+        }
+    }
+
+    /// What events with seqs from `from` to `to`, both included, moderated; ascending. Rows above
+    /// the watermark may be among them, and may be missing.
+    pub async fn moderation(
+        &self,
+        room: &RoomId,
+        generation: Generation,
+        from: Seq,
+        to: Seq,
+    ) -> Result<Vec<ModerationRow>, StoreError> {
+        let rows = self
+            .every(layout::moderation_range(room, generation, from, to))
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(ModerationRow {
+                    by: layout::read_moderation_key(room, &row.key)
+                        .map_err(|e| damaged(&row.key, e))?,
+                    position: layout::fact_position(row),
+                    moderation: read_body(row)?,
+                })
+            })
+            .collect()
+    }
+}
