@@ -17,4 +17,6 @@ pub use projection::{
     Appended, Loaded, Projection, RoomChange, SettledRun, SlotStep, StateChange, StoreError,
     StoredState,
 };
-pub use windows::{MemoryWindows, PackedChunk, RoomWindow, WindowRead, WindowStore, Windows};
+pub use windows::{
+    MemoryWindows, PackedChunk, RoomWatch, RoomWindow, WindowRead, WindowStore, Windows,
+};

@@ -16,8 +16,8 @@ pub mod store;
 
 pub use memory::{MemoryWindows, WindowLimits};
 pub use store::{
-    PackedChunk, RefillToken, RoomCopy, RoomWindow, WindowChange, WindowRead, WindowStep,
-    WindowStore,
+    PackedChunk, RefillToken, RoomCopy, RoomWatch, RoomWindow, WindowChange, WindowRead,
+    WindowStep, WindowStore,
 };
 
 /// How a refill begins.

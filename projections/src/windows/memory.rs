@@ -3,19 +3,24 @@
 //! A mutex a slot makes every call one moment. Chunks leave a room's front when it has too many
 //! events or bytes, or when they are too old, but only those at or below the history's watermark,
 //! which the wiring tells ([`MemoryWindows::set_watermark`]); beyond a hard cap they leave anyhow.
-//! States stay. What a room is made of is in [`room`].
+//! States stay. The rooms with an open broadcast stand in an index of their own. What a room is made
+//! of is in [`room`], who waits for its changes in [`watches`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use danmu_schemas::{LogIdentity, Position, RoomId, Slot};
 
 use super::store::{RefillToken, RoomCopy, RoomWindow, WindowRead, WindowStep, WindowStore};
-use crate::projection::{Appended, Loaded, StoreError};
+use crate::projection::{Appended, Loaded, StoreError, StoredState};
 
 mod room;
+mod watches;
 
 use room::{Additions, Room};
+pub use watches::MemoryWatch;
+use watches::Watches;
 
 /// How much of a room is kept.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +55,8 @@ pub struct MemoryWindows {
 struct Shared {
     limits: WindowLimits,
     slots: Vec<Mutex<SlotWindow>>,
+    /// The rooms with an open broadcast. Taken while a slot is held, never the other way round.
+    live: Mutex<BTreeSet<RoomId>>,
 }
 
 #[derive(Default)]
@@ -61,6 +68,9 @@ struct SlotWindow {
     rooms: HashMap<RoomId, Room>,
     /// Counts changes of rooms; goes on over a wipe, so that no version comes twice.
     version: u64,
+    /// The version at which the slot got its position: that of every room that it does not have.
+    filled_version: u64,
+    watches: Watches,
 }
 
 impl MemoryWindows {
@@ -68,7 +78,11 @@ impl MemoryWindows {
     pub fn new(limits: WindowLimits) -> Self {
         let slots = Slot::all().map(|_| Mutex::default()).collect();
         Self {
-            shared: Arc::new(Shared { limits, slots }),
+            shared: Arc::new(Shared {
+                limits,
+                slots,
+                live: Mutex::default(),
+            }),
         }
     }
 
@@ -83,7 +97,33 @@ impl MemoryWindows {
         let mut held = self.slot(slot);
         held.position = None;
         held.refill = None;
-        held.rooms.clear();
+        self.clear(&mut held);
+        held.tell_watches();
+    }
+
+    /// Adds to a room, and has the index of live rooms follow.
+    fn add(&self, held: &mut SlotWindow, room: RoomId, additions: Additions) {
+        let was_live = held.rooms.get(&room).is_some_and(Room::is_live);
+        let is_live = held.add(&room, additions, &self.shared.limits);
+        if is_live && !was_live {
+            self.live_rooms().insert(room);
+        } else if was_live && !is_live {
+            self.live_rooms().remove(&room);
+        }
+    }
+
+    fn clear(&self, held: &mut SlotWindow) {
+        let mut live = self.live_rooms();
+        for (room, _) in held.rooms.drain() {
+            live.remove(&room);
+        }
+    }
+
+    fn live_rooms(&self) -> MutexGuard<'_, BTreeSet<RoomId>> {
+        self.shared
+            .live
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slot(&self, slot: Slot) -> MutexGuard<'_, SlotWindow> {
@@ -126,7 +166,7 @@ impl WindowStore for MemoryWindows {
             return Ok(Appended::Other(Some(position)));
         }
         for (room, additions) in additions {
-            held.add(room, additions, &self.shared.limits);
+            self.add(&mut held, room, additions);
         }
         held.position = Some((step.to, step.log));
         Ok(Appended::Stored)
@@ -137,7 +177,7 @@ impl WindowStore for MemoryWindows {
         if held.position.is_some() {
             return Ok(false);
         }
-        held.rooms.clear();
+        self.clear(&mut held);
         held.refill = Some((token, 0));
         Ok(true)
     }
@@ -157,7 +197,7 @@ impl WindowStore for MemoryWindows {
         if held.position.is_some() || held.refill != Some((token, n)) {
             return Ok(false);
         }
-        held.add(copy.room, additions, &self.shared.limits);
+        self.add(&mut held, copy.room, additions);
         held.refill = Some((token, n + 1));
         Ok(true)
     }
@@ -175,30 +215,85 @@ impl WindowStore for MemoryWindows {
         }
         held.refill = None;
         held.position = Some(at);
+        held.version += 1;
+        held.filled_version = held.version;
+        held.tell_watches();
         Ok(true)
     }
 }
 
+/// A slot that is being refilled shows nothing: its rooms are not yet what they were.
 impl WindowRead for MemoryWindows {
-    /// A slot that is being refilled shows nothing: its rooms are not yet what they were.
-    async fn room(&self, room: &RoomId) -> Result<RoomWindow, StoreError> {
+    type Watch = MemoryWatch;
+
+    async fn watch(&self, room: &RoomId) -> Result<MemoryWatch, StoreError> {
+        let mut held = self.slot(room.slot());
+        let version = held.version_of(room);
+        Ok(held.watches.begin(room, version))
+    }
+
+    async fn since(&self, room: &RoomId, after: Position) -> Result<RoomWindow, StoreError> {
         let held = self.slot(room.slot());
         let Some((position, _)) = &held.position else {
             return Ok(RoomWindow::default());
         };
-        let shown = held.rooms.get(room).map(Room::window);
+        let shown = held.rooms.get(room);
         Ok(RoomWindow {
             slot_position: Some(*position),
-            ..shown.unwrap_or_default()
+            state: shown.map(|room| Arc::clone(room.state())),
+            chunks: shown.map_or_else(Vec::new, |room| room.chunks_since(after)),
+            version: held.version_of(room),
         })
+    }
+
+    async fn live(
+        &self,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<(RoomId, Arc<StoredState>)>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = (from, Bound::Unbounded);
+        let names: Vec<RoomId> = self
+            .live_rooms()
+            .range::<RoomId, _>(range)
+            .take(limit)
+            .cloned()
+            .collect();
+        let shown = names.into_iter().filter_map(|room| {
+            let held = self.slot(room.slot());
+            let known = held.rooms.get(&room).filter(|_| held.position.is_some())?;
+            let state = Arc::clone(known.state());
+            Some((room, state))
+        });
+        Ok(shown.collect())
     }
 }
 
 impl SlotWindow {
-    fn add(&mut self, room: RoomId, additions: Additions, limits: &WindowLimits) {
+    /// Adds to a room; whether a broadcast is open in it then.
+    fn add(&mut self, room: &RoomId, additions: Additions, limits: &WindowLimits) -> bool {
         self.version += 1;
-        let room = self.rooms.entry(room).or_default();
-        room.add(additions, self.version);
-        room.trim(limits, self.watermark);
+        let known = self.rooms.entry(room.clone()).or_default();
+        known.add(additions, self.version);
+        known.trim(limits, self.watermark);
+        let is_live = known.is_live();
+        self.watches.tell(room, self.version_of(room));
+        is_live
+    }
+
+    /// 0 while the slot has no position.
+    fn version_of(&self, room: &RoomId) -> u64 {
+        match (&self.position, self.rooms.get(room)) {
+            (None, _) => 0,
+            (Some(_), None) => self.filled_version,
+            (Some(_), Some(room)) => room.version(),
+        }
+    }
+
+    /// Tells every watch of the slot which version its room has now.
+    fn tell_watches(&self) {
+        for room in self.watches.rooms() {
+            self.watches.tell(room, self.version_of(room));
+        }
     }
 }

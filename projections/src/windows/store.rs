@@ -104,10 +104,45 @@ pub trait WindowStore: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
-/// Reads windows.
+/// Reads windows: snapshots of rooms, and when to look again.
+///
+/// A reader that follows a room calls `watch` first, then `since`, then waits for another version
+/// than the one it read: so no change falls between. It asks only for the chunks that it does not
+/// have. An adapter over a server tells its watches by the server's own messages and, because those
+/// may be lost, compares the versions of every watched slot now and then, with one call a slot.
 pub trait WindowRead: Clone + Send + Sync + 'static {
-    /// A room as it is now, its state and its chunks from one moment.
-    fn room(&self, room: &RoomId) -> impl Future<Output = Result<RoomWindow, StoreError>> + Send;
+    /// Hears of one room's changes.
+    type Watch: RoomWatch;
+
+    /// Begins to hear of a room's changes.
+    fn watch(&self, room: &RoomId) -> impl Future<Output = Result<Self::Watch, StoreError>> + Send;
+
+    /// A room as it is now: its state, and from the same moment those of its chunks whose last
+    /// record stands after `after`.
+    fn since(
+        &self,
+        room: &RoomId,
+        after: Position,
+    ) -> impl Future<Output = Result<RoomWindow, StoreError>> + Send;
+
+    /// A room as it is now, with all its chunks.
+    fn room(&self, room: &RoomId) -> impl Future<Output = Result<RoomWindow, StoreError>> + Send {
+        self.since(room, Position::BEGIN)
+    }
+
+    /// At most `limit` of the rooms in which a broadcast is open, by name, those after `after`, each
+    /// with its state. Kept up with each write: no other room is looked at.
+    fn live(
+        &self,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(RoomId, Arc<StoredState>)>, StoreError>> + Send;
+}
+
+/// Hears of one room's changes, until it is dropped.
+pub trait RoomWatch: Send + 'static {
+    /// Waits until the room may have another version than `seen`. May be dropped while it waits.
+    fn changed(&mut self, seen: u64) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// A room in the windows.
@@ -117,8 +152,8 @@ pub struct RoomWindow {
     pub slot_position: Option<Position>,
     /// The room's state, without its memory; `None` where the slot does not have the room.
     pub state: Option<Arc<StoredState>>,
-    /// The room's newest chunks, ascending.
+    /// The chunks that were asked for, ascending.
     pub chunks: Vec<Arc<PackedChunk>>,
-    /// Changes whenever the room does.
+    /// Another one whenever the room is another, or is found or lost; 0 while it is unknown.
     pub version: u64,
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use danmu_schemas::Position;
 use danmu_schemas::codec::{self, Datum};
-use danmu_schemas::state::{EventMemoryBlock, GiftMemoryBlock};
+use danmu_schemas::state::{EventMemoryBlock, GiftMemoryBlock, StateCore};
 
 use super::WindowLimits;
 use crate::projection::{StateChange, StoreError, StoredState};
-use crate::windows::store::{PackedChunk, RoomWindow};
+use crate::windows::store::PackedChunk;
 
 /// A room of the windows.
 #[derive(Default)]
@@ -23,11 +23,13 @@ pub(super) struct Room {
     events: usize,
     bytes: usize,
     version: u64,
+    is_live: bool,
 }
 
 /// What a step or a refill adds to a room, already decoded as far as needed: adding cannot fail.
 pub(super) struct Additions {
     state: StoredState,
+    is_live: bool,
     event_memory: Vec<Block>,
     gift_memory: Vec<Block>,
     event_memory_since: i64,
@@ -65,8 +67,10 @@ impl Additions {
     ) -> Result<Self, StoreError> {
         let events = std::mem::take(&mut state.event_memory).into_iter();
         let gifts = std::mem::take(&mut state.gift_memory).into_iter();
+        let core: StateCore = decode("a state", &state.core)?;
         Ok(Self {
             state,
+            is_live: core.broadcast.is_some(),
             event_memory: events.map(event_block).collect::<Result<_, _>>()?,
             gift_memory: gifts.map(gift_block).collect::<Result<_, _>>()?,
             event_memory_since: i64::MIN,
@@ -79,6 +83,7 @@ impl Additions {
 impl Room {
     pub(super) fn add(&mut self, additions: Additions, version: u64) {
         self.version = version;
+        self.is_live = additions.is_live;
         self.state = Arc::new(additions.state);
         self.event_memory.extend(additions.event_memory);
         self.gift_memory.extend(additions.gift_memory);
@@ -101,14 +106,26 @@ impl Room {
         }
     }
 
-    /// What a reader sees, without the slot's position.
-    pub(super) fn window(&self) -> RoomWindow {
-        RoomWindow {
-            slot_position: None,
-            state: Some(Arc::clone(&self.state)),
-            chunks: self.chunks.iter().cloned().collect(),
-            version: self.version,
-        }
+    /// The state without its memory.
+    pub(super) fn state(&self) -> &Arc<StoredState> {
+        &self.state
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether a broadcast is open.
+    pub(super) fn is_live(&self) -> bool {
+        self.is_live
+    }
+
+    /// The chunks whose last record stands after `after`.
+    pub(super) fn chunks_since(&self, after: Position) -> Vec<Arc<PackedChunk>> {
+        let known = self.chunks.partition_point(|chunk| {
+            Position::new(chunk.header.epoch, chunk.header.last_offset) <= after
+        });
+        self.chunks.range(known..).cloned().collect()
     }
 
     /// Lets chunks go from the front; the newest stays.
