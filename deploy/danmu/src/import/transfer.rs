@@ -4,9 +4,10 @@
 //! and one that was complete sends nothing. Then: the start unless the plan's own broadcast is open, the
 //! events in arrays, one in flight, so that their order is the log's; the end; and the room once more,
 //! because only a reader knows what settling made of them. What the server refuses by index is taken
-//! out and the rest of the array sent again.
+//! out and the rest of the array sent again. It is done when the broadcast can be replayed: the history,
+//! which replays are made from, lags the windows.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use danmu_ingest::admission::{Context, Rejection, admit};
@@ -24,6 +25,10 @@ const ARRAY_LEN_MAX: usize = 500;
 const ARRAY_BYTES_MAX: usize = 768 * 1024;
 /// How long readers may lag behind what was sent.
 const SETTLE_WITHIN: Duration = Duration::from_secs(90);
+/// How long the history may lag behind a broadcast's end.
+const REPLAYABLE_WITHIN: Duration = Duration::from_secs(90);
+/// How often it is asked meanwhile.
+const REPLAYABLE_ASKED_EVERY: Duration = Duration::from_millis(50);
 /// The longest wait of one long poll while they do, in seconds.
 const POLL_WAIT_S: u32 = 5;
 /// The most ids in one question for verdicts, the contract's.
@@ -70,6 +75,12 @@ pub enum TransferError {
     /// What was sent is not to be seen.
     #[error("the room did not show within {} s what was sent", SETTLE_WITHIN.as_secs())]
     NotSettled,
+    /// The room has everything, but its history does not.
+    #[error(
+        "all is in the room, but it cannot be replayed after {} s: the server's history is behind",
+        REPLAYABLE_WITHIN.as_secs()
+    )]
+    NotReplayable,
 }
 
 /// Brings the plan's events into its room.
@@ -102,7 +113,11 @@ pub fn transfer(
 
     let attempt = match view.broadcast(&plan) {
         OpenBroadcast::Own(attempt) => attempt,
-        _ if missing.is_empty() => return Ok(outcome),
+        _ if missing.is_empty() => {
+            view.wait_until_replayable(&plan)?;
+            progress.finish();
+            return Ok(outcome);
+        }
         OpenBroadcast::Other => return Err(TransferError::OtherBroadcast),
         OpenBroadcast::None { next_attempt } => {
             view.post_frame(&plan.start(next_attempt))?;
@@ -113,6 +128,7 @@ pub fn transfer(
     view.post_frame(&plan.end(attempt))?;
     view.read_until(plan.end_id(attempt))?;
     account(&view, sent, &mut outcome)?;
+    view.wait_until_replayable(&plan)?;
     progress.finish();
     Ok(outcome)
 }
@@ -254,6 +270,8 @@ struct RoomView<'a> {
     path: String,
     cursor: String,
     ids: HashSet<String>,
+    /// The name of each broadcast that has a start, by that start's id.
+    broadcasts: HashMap<String, String>,
     open: Option<String>,
     ever_opened: bool,
 }
@@ -265,6 +283,7 @@ impl<'a> RoomView<'a> {
             path: format!("/v1/rooms/{}", plan.room),
             cursor: "0".to_owned(),
             ids: HashSet::new(),
+            broadcasts: HashMap::new(),
             open: None,
             ever_opened: false,
         }
@@ -306,18 +325,24 @@ impl<'a> RoomView<'a> {
         let (200, (Some(cursor), to, Some(head), Some(events))) = (answer.status, page) else {
             return Err(TransferError::Answered(describe(&answer)));
         };
+        let (generation, _) = cursor.split_once(':').unwrap_or_default();
         for event in events {
-            self.see(event);
+            self.see(event, generation);
         }
         self.cursor = cursor.to_owned();
         Ok(events.is_empty() || to.is_none_or(|to| to >= head))
     }
 
-    fn see(&mut self, event: &Value) {
+    fn see(&mut self, event: &Value, generation: &str) {
         let text = |key| event.get(key).and_then(Value::as_str).unwrap_or("");
         self.ids.insert(text("id").to_owned());
         match text("kind") {
-            "broadcast_start" => self.open = Some(text("id").to_owned()),
+            "broadcast_start" => {
+                let seq = event.get("seq").and_then(Value::as_u64).unwrap_or_default();
+                let name = format!("{generation}:{seq}");
+                self.broadcasts.insert(text("id").to_owned(), name);
+                self.open = Some(text("id").to_owned());
+            }
             "broadcast_end" | "reset" => self.open = None,
             _ if !self.ever_opened => self.open = Some(text("id").to_owned()),
             _ => return,
@@ -338,6 +363,28 @@ impl<'a> RoomView<'a> {
             None => OpenBroadcast::None {
                 next_attempt: attempt,
             },
+        }
+    }
+
+    /// Waits until the last broadcast of the plan, which has ended, can be replayed to its end.
+    fn wait_until_replayable(&self, plan: &Plan) -> Result<(), TransferError> {
+        let names = (0..).map_while(|n| self.broadcasts.get(&plan.start_id(n).to_string()));
+        let Some(name) = names.last() else {
+            return Ok(());
+        };
+        let path = format!("{}/broadcasts/{name}", self.path);
+        let deadline = Instant::now() + REPLAYABLE_WITHIN;
+        loop {
+            let answer = self.server.get(&path)?;
+            match answer.status {
+                200 if answer.body.get("ended_at").is_some() => return Ok(()),
+                200 | 404 => {}
+                _ => return Err(TransferError::Answered(describe(&answer))),
+            }
+            if Instant::now() >= deadline {
+                return Err(TransferError::NotReplayable);
+            }
+            std::thread::sleep(REPLAYABLE_ASKED_EVERY);
         }
     }
 
