@@ -79,6 +79,8 @@ impl IntoResponse for Refused {
         if let Some(seconds) = problem.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        // For whoever counts refusals outside of this crate.
+        response.extensions_mut().insert(problem.problem_type);
         response
     }
 }

@@ -8,6 +8,7 @@
 //! [`crate::settle`]'s, what is stored and how the projection's. Time comes in as an argument.
 
 mod held;
+mod meter;
 mod placing;
 mod settling;
 pub(crate) mod sorting;
@@ -28,6 +29,7 @@ pub use standing::{PartitionStanding, Standing};
 
 use crate::dead_letter::{DeadLetterError, DeadLetters};
 use held::{HeldSlot, Owned};
+use meter::Meter;
 
 /// How often, how much and how long.
 #[derive(Debug, Clone)]
@@ -162,6 +164,7 @@ pub struct Projector<P, R> {
     /// The slots of them that are open. One that is missing must be opened before it is read.
     slots: BTreeMap<Slot, HeldSlot>,
     advance_due_ms: u64,
+    meter: Meter,
     standing: watch::Sender<Standing>,
 }
 
@@ -177,6 +180,7 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             partitions: BTreeMap::new(),
             slots: BTreeMap::new(),
             advance_due_ms: 0,
+            meter: Meter::none(),
             standing: watch::Sender::new(Standing::default()),
         }
     }
@@ -184,6 +188,13 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
     /// Has this loop keep dead letters. Of all loops over a log, the history's does.
     pub fn keeping(mut self, letters: DeadLetters) -> Self {
         self.dead_letters = Some(letters);
+        self
+    }
+
+    /// Has this loop count what it does under the name of its group, by the metrics recorder that is
+    /// in force now.
+    pub fn metered(mut self, group: &'static str) -> Self {
+        self.meter = Meter::of(group);
         self
     }
 
@@ -245,6 +256,9 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
 
     fn tell(&self) {
         let standing = Standing::of(&self.partitions, &self.slots, &self.routes);
+        let told = standing.partitions.values();
+        let halted = told.filter(|standing| standing.halted.is_some()).count();
+        self.meter.halted_partitions.set(halted as f64);
         self.standing.send_if_modified(|told| {
             let is_new = *told != standing;
             *told = standing;

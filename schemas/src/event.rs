@@ -90,30 +90,60 @@ pub enum Body<'a> {
 }
 
 impl Body<'_> {
+    /// Every kind's name on every wire.
+    pub const KINDS: [&'static str; 21] = [
+        "comment",
+        "gift",
+        "gift_reversal",
+        "likes",
+        "enter",
+        "leave",
+        "audience",
+        "broadcast_start",
+        "broadcast_end",
+        "broadcast_interrupt",
+        "broadcast_resume",
+        "delete",
+        "mute",
+        "unmute",
+        "rules",
+        "pin",
+        "unpin",
+        "custom",
+        "erase",
+        "reset",
+        "adopt_rules",
+    ];
+
     /// The kind's name on every wire.
     pub fn kind(&self) -> &'static str {
+        Self::KINDS[self.kind_index()]
+    }
+
+    /// The kind's place in [`Self::KINDS`].
+    pub fn kind_index(&self) -> usize {
         match self {
-            Self::Comment(_) => "comment",
-            Self::Gift(_) => "gift",
-            Self::GiftReversal(_) => "gift_reversal",
-            Self::Likes(_) => "likes",
-            Self::Enter => "enter",
-            Self::Leave => "leave",
-            Self::Audience(_) => "audience",
-            Self::BroadcastStart(_) => "broadcast_start",
-            Self::BroadcastEnd(_) => "broadcast_end",
-            Self::BroadcastInterrupt(_) => "broadcast_interrupt",
-            Self::BroadcastResume(_) => "broadcast_resume",
-            Self::Delete(_) => "delete",
-            Self::Mute(_) => "mute",
-            Self::Unmute(_) => "unmute",
-            Self::Rules(_) => "rules",
-            Self::Pin(_) => "pin",
-            Self::Unpin(_) => "unpin",
-            Self::Custom(_) => "custom",
-            Self::Erase(_) => "erase",
-            Self::Reset => "reset",
-            Self::AdoptRules(_) => "adopt_rules",
+            Self::Comment(_) => 0,
+            Self::Gift(_) => 1,
+            Self::GiftReversal(_) => 2,
+            Self::Likes(_) => 3,
+            Self::Enter => 4,
+            Self::Leave => 5,
+            Self::Audience(_) => 6,
+            Self::BroadcastStart(_) => 7,
+            Self::BroadcastEnd(_) => 8,
+            Self::BroadcastInterrupt(_) => 9,
+            Self::BroadcastResume(_) => 10,
+            Self::Delete(_) => 11,
+            Self::Mute(_) => 12,
+            Self::Unmute(_) => 13,
+            Self::Rules(_) => 14,
+            Self::Pin(_) => 15,
+            Self::Unpin(_) => 16,
+            Self::Custom(_) => 17,
+            Self::Erase(_) => 18,
+            Self::Reset => 19,
+            Self::AdoptRules(_) => 20,
         }
     }
 }

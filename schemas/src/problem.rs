@@ -139,6 +139,11 @@ impl ProblemType {
         self.parts().0
     }
 
+    /// The NAME of the URN.
+    pub fn name(self) -> &'static str {
+        self.urn().rsplit(':').next().unwrap_or_default()
+    }
+
     /// The HTTP status it goes with.
     pub fn status(self) -> u16 {
         self.parts().1

@@ -16,9 +16,19 @@ use std::path::{Path, PathBuf};
 
 pub use engine::Engine;
 
+use crate::logging::LogFormat;
+
 /// The settings that a server has, by their key in the file; `DANMU_` and capitals in the environment.
-const KEYS: [&str; 8] = [
-    "roles", "listen", "admin", "data", "log", "windows", "history", "insecure",
+const KEYS: [&str; 9] = [
+    "roles",
+    "listen",
+    "admin",
+    "data",
+    "log",
+    "windows",
+    "history",
+    "insecure",
+    "log_format",
 ];
 /// Variables with our prefix that are not the server's settings.
 const OTHER_VARIABLES: [&str; 2] = ["DANMU_CONFIG", "DANMU_TOKEN"];
@@ -40,6 +50,8 @@ pub struct Config {
     pub history: PathBuf,
     /// Whether a listener that is not loopback may do without tokens.
     pub insecure: bool,
+    /// How log lines look.
+    pub log_format: LogFormat,
 }
 
 /// Where a value comes from; a later one goes before an earlier.
@@ -132,6 +144,9 @@ pub struct ConfigArgs {
     /// Listen beyond loopback without tokens
     #[arg(long)]
     insecure: bool,
+    /// How log lines look: text or json [default: text]
+    #[arg(long)]
+    log_format: Option<String>,
 }
 
 /// The configuration that the flags, the variables and the file give together.
@@ -160,6 +175,7 @@ impl Config {
         put("log", format!("embedded:{}", self.log.display()));
         put("windows", "memory:".to_owned());
         put("history", format!("embedded:{}", self.history.display()));
+        put("log_format", self.log_format.as_str().to_owned());
         table.insert("insecure".to_owned(), self.insecure.into());
         table.to_string()
     }
@@ -219,10 +235,12 @@ impl Settings {
             ("windows", &args.windows),
             ("history", &args.history),
             ("insecure", &insecure),
+            ("log_format", &args.log_format),
         ];
         for (key, value) in flags {
             if let Some(value) = value {
-                self.add(Source::Flag(format!("--{key}")), key, value.clone());
+                let flag = format!("--{}", key.replace('_', "-"));
+                self.add(Source::Flag(flag), key, value.clone());
             }
         }
     }
@@ -251,6 +269,7 @@ impl Settings {
         let listen = self.value("listen", "127.0.0.1:8080", address);
         let admin = self.value("admin", "127.0.0.1:8081", address);
         self.value("roles", &ROLES.join(","), roles);
+        let log_format = self.value("log_format", "text", LogFormat::parse);
         let data = self.value("data", "./danmu-data", |text| Ok(PathBuf::from(text)));
         let data = data.unwrap_or_default();
         let in_data = |name| format!("embedded:{}", data.join(name).display());
@@ -262,8 +281,10 @@ impl Settings {
             self.refuse_beyond_loopback("listen", listen);
             self.refuse_beyond_loopback("admin", admin);
         }
-        match (listen, admin, log, history, insecure) {
-            (Some(listen), Some(admin), Some(log), Some(history), Some(insecure))
+        let addresses = listen.zip(admin);
+        let engines = log.zip(history);
+        match (addresses, engines, insecure, log_format) {
+            (Some((listen, admin)), Some((log, history)), Some(insecure), Some(log_format))
                 if self.problems.is_empty() =>
             {
                 Ok(Config {
@@ -273,6 +294,7 @@ impl Settings {
                     log,
                     history,
                     insecure,
+                    log_format,
                 })
             }
             _ => Err(Problems(self.problems)),

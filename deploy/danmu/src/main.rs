@@ -9,6 +9,7 @@ mod config;
 mod export;
 mod import;
 mod inspect;
+mod logging;
 mod rebuild;
 mod serve;
 mod verify;

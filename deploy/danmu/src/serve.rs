@@ -9,7 +9,9 @@ mod accept;
 mod admin;
 mod command;
 mod loops;
+mod metrics;
 mod readiness;
+mod requests;
 #[cfg(test)]
 mod tests;
 mod trim;
@@ -33,9 +35,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use accept::{Bounds, accept};
+use admin::Admin;
 pub use command::{ServeArgs, command};
 use loops::Loops;
+use metrics::{Gauges, Metrics, connections};
 use readiness::{Readiness, gated};
+use requests::counted;
 
 /// How long likes are summed.
 const LIKES_FLUSH_AFTER: std::time::Duration = std::time::Duration::from_millis(200);
@@ -61,7 +66,9 @@ pub async fn run(
     options: Options,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let log = EmbeddedLog::open(embedded::Options::new(&options.log, embedded::wall_clock()))?;
+    let metrics = Metrics::new();
+    let log_options = embedded::Options::new(&options.log, embedded::wall_clock());
+    let log = metrics.measuring(|| EmbeddedLog::open(log_options))?;
     let history = EmbeddedHistory::open(&options.history)
         .with_context(|| format!("history in {}", options.history.display()))?;
     let windows = MemoryWindows::new(WindowLimits::default());
@@ -78,6 +85,7 @@ pub async fn run(
         log.routes().clone(),
         projector::Options::default(),
     );
+    let filling = metrics.measuring(|| filling.metered("windows"));
     let recording = Projector::new(
         HistoryWriter::new(history.clone(), log.identity()),
         log.reader(),
@@ -85,8 +93,13 @@ pub async fn run(
         projector::Options::default(),
     )
     .keeping(letters);
+    let recording = metrics.measuring(|| recording.metered("history"));
     let readiness = Readiness::new(filling.standing(), stop.clone());
     let recorded = recording.standing();
+    let gauges = metrics.measuring(|| {
+        let (log, history) = (log.clone(), history.clone());
+        Gauges::new(log, history, filling.standing(), recorded.clone())
+    });
     let mut loops = Loops::new();
     loops.start("windows", filling)?;
     loops.start("history", recording)?;
@@ -101,15 +114,28 @@ pub async fn run(
         history: HistoryReader::new(history, log.identity()),
     };
     let router = router(Arc::clone(&ingest), api, readiness.clone());
+    let router = metrics.measuring(|| counted(router));
     let admin_stop = CancellationToken::new();
-    let admin_router = admin::router(readiness);
+    let admin_router = admin::router(Admin {
+        readiness,
+        metrics: metrics.clone(),
+        gauges: Arc::new(gauges),
+    });
+    let upkeep = tokio::spawn(metrics.clone().upkeep(admin_stop.clone()));
     let admin = tokio::spawn(accept(
         admin,
         admin_router,
         Bounds::default(),
         admin_stop.clone(),
+        metrics.measuring(|| connections("admin")),
     ));
-    let public = tokio::spawn(accept(public, router, Bounds::default(), stop.clone()));
+    let public = tokio::spawn(accept(
+        public,
+        router,
+        Bounds::default(),
+        stop.clone(),
+        metrics.measuring(|| connections("public")),
+    ));
     let trim = tokio::spawn(trim::below_watermark(
         log.clone(),
         windows,
@@ -128,6 +154,7 @@ pub async fn run(
     log.close().await;
     admin_stop.cancel();
     admin.await?;
+    upkeep.await?;
     finished
 }
 

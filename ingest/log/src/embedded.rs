@@ -8,11 +8,12 @@
 //! or at reading, and never a record that was not written.
 //!
 //! Bytes of a block: `block`. Files: `segment`, `meta`. Opening: `recovery`. What readers may see:
-//! `durable`. What waits: `queue`. The thread: `writer`. The read side: `reader`.
+//! `durable`. What waits: `queue`. The thread: `writer`. The read side: `reader`. Figures: `meter`.
 
 mod block;
 mod durable;
 mod meta;
+mod meter;
 mod queue;
 mod reader;
 mod recovery;
@@ -165,6 +166,17 @@ impl OpenError {
     }
 }
 
+/// How full a log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// Records that wait for the writer.
+    pub waiting_records: usize,
+    /// Their bytes.
+    pub waiting_bytes: usize,
+}
+
 /// An open log; clones are handles to the same one.
 ///
 /// [`EmbeddedLog::close`] is the clean stop. Dropping the last handle also commits what waits and
@@ -255,6 +267,26 @@ impl EmbeddedLog {
     /// Every partition.
     pub fn partitions(&self) -> Vec<Partition> {
         self.inner.durable.partitions()
+    }
+
+    /// When the log took the record at `offset`, if it has it: milliseconds since 1970 UTC.
+    pub fn logged_at(&self, partition: Partition, offset: i64) -> Option<i64> {
+        self.inner.durable.logged_at(partition, offset)
+    }
+
+    /// The offset that the next durable record of `partition` will have.
+    pub fn end_offset(&self, partition: Partition) -> i64 {
+        self.inner.durable.range(partition).1
+    }
+
+    /// How much is kept and how much waits, at this moment.
+    pub fn figures(&self) -> Figures {
+        let (waiting_records, waiting_bytes) = self.inner.queue.waiting();
+        Figures {
+            bytes: self.inner.durable.bytes(),
+            waiting_records,
+            waiting_bytes,
+        }
     }
 
     /// Commits what waits, seals the newest segment and gives the directory free. Later appends are

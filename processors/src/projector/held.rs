@@ -47,7 +47,14 @@ impl Owned {
 
     /// Whether the loop stands where the log ended when it began to read here.
     pub fn is_ready(&self) -> bool {
-        self.followed == Followed::Following && self.read_to + 1 >= self.end_at_start
+        self.records_to_go() == Some(0)
+    }
+
+    /// How many records are between the loop and where the log ended when it began to read here;
+    /// nothing while it does not read.
+    pub fn records_to_go(&self) -> Option<u64> {
+        let to_go = self.end_at_start.saturating_sub(self.read_to + 1);
+        (self.followed == Followed::Following).then_some(to_go.max(0).unsigned_abs())
     }
 }
 

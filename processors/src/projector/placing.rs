@@ -9,6 +9,9 @@ use danmu_schemas::{Partition, Position, Slot};
 use super::held::{Followed, HeldSlot, Owned, millis};
 use super::{Projector, ProjectorError};
 
+/// How many slots are opened before it is told how far the loop is: a refill may take long.
+const TELL_EVERY_SLOTS: usize = 16;
+
 /// Why a slot is dropped and opened again.
 #[derive(Debug)]
 pub(super) enum Lost {
@@ -60,6 +63,7 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
         now_ms: u64,
     ) -> Result<(), ProjectorError> {
         self.slots.remove(&slot);
+        self.meter.reopened_slots.increment(1);
         let partition = Partition(self.routes.route(slot).partition);
         let Some(owned) = self.partitions.get_mut(&partition) else {
             return Ok(());
@@ -118,9 +122,12 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
 
     async fn place(&mut self, partition: Partition, now_ms: u64) -> Result<(), ProjectorError> {
         let slots: Vec<_> = self.routes.slots_of(partition).collect();
-        for slot in &slots {
+        for (n, slot) in slots.iter().enumerate() {
             if self.slots.contains_key(slot) {
                 continue;
+            }
+            if n % TELL_EVERY_SLOTS == 0 {
+                self.tell();
             }
             match self.projection.open(*slot).await {
                 Ok(at) => {

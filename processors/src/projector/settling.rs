@@ -2,7 +2,7 @@
 //! of the log, append what changed. A slot moves as far as the batch, records of its own or none.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use danmu_log::{LogReader, RecordBatch};
 use danmu_projections::projection::{Appended, Projection, RoomChange, SlotStep};
@@ -10,6 +10,7 @@ use danmu_schemas::fact::FactBody;
 use danmu_schemas::{Position, RoomId, Slot};
 
 use super::held::{Followed, HeldRoom, HeldSlot};
+use super::meter::Meter;
 use super::placing::Lost;
 use super::sorting::{self, Decoded};
 use super::{Projector, ProjectorError};
@@ -46,6 +47,8 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
         });
         if let Some(letters) = &mut self.dead_letters {
             letters.write(partition, &sorted.undecodable)?;
+            let undecodable = sorted.undecodable.len();
+            self.meter.dead_letters.increment(undecodable as u64);
         }
         let mut halt = sorted.halt;
         let mut read_to = sorted.read_to;
@@ -60,6 +63,7 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
                 Stepped::Lost(why) => lost.push((slot, why)),
             }
         }
+        self.meter.end_batch();
         if let Some(owned) = self.partitions.get_mut(&partition) {
             owned.read_to = read_to;
             if lost.is_empty() {
@@ -89,7 +93,9 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
         let Some(held) = self.slots.get_mut(&slot) else {
             return Ok(Stepped::Lost(Lost::Elsewhere));
         };
-        let settled = settle_records(held, records, read_to, now_ms);
+        let began = Instant::now();
+        let settled = settle_records(held, records, read_to, now_ms, &self.meter);
+        self.meter.settled_since(began);
         let due_after = if ends_broadcast(&settled.changes) {
             Duration::ZERO
         } else {
@@ -101,7 +107,10 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             to: settled.to,
             changes: settled.changes,
         };
-        match self.projection.append(step).await {
+        let began = Instant::now();
+        let appended = self.projection.append(step).await;
+        self.meter.appended_since(began);
+        match appended {
             Ok(Appended::Stored | Appended::Already) => {
                 held.was_appended(settled.to, now_ms, Some(due_after));
                 Ok(match settled.halt {
@@ -175,6 +184,7 @@ fn settle_records(
     records: Vec<Decoded<'_>>,
     read_to: i64,
     now_ms: u64,
+    meter: &Meter,
 ) -> SettledRecords {
     let mut to = Position::new(held.at.epoch, read_to);
     let mut halt = None;
@@ -189,13 +199,16 @@ fn settle_records(
             event: &record.event,
             datum: record.datum,
         };
-        if let Err(why) = settle::settle(&mut room.room, input) {
-            to.offset = record.position.offset - 1;
-            halt = Some(format!(
-                "record {} of {}: {why}",
-                record.position, record.room
-            ));
-            break;
+        match settle::settle(&mut room.room, input) {
+            Ok(verdict) => meter.settled(&record.event.body, verdict),
+            Err(why) => {
+                to.offset = record.position.offset - 1;
+                halt = Some(format!(
+                    "record {} of {}: {why}",
+                    record.position, record.room
+                ));
+                break;
+            }
         }
         room.used_at_ms = now_ms;
         room.changed_at = record.position;

@@ -22,8 +22,14 @@ pub struct PartitionStanding {
     /// Everything at or before this offset is checkpointed: the log may forget it as far as this
     /// loop is concerned. `None` while a slot of the partition is not open.
     pub checkpointed_to: Option<i64>,
+    /// How many slots the partition has.
+    pub slots: usize,
+    /// How many of them are open; the others are being found or refilled.
+    pub slots_open: usize,
     /// Whether the loop stands where the log ended when it began to read here, or beyond.
     pub ready: bool,
+    /// How many records it has to go until then; nothing before it has begun to read.
+    pub records_to_go: Option<u64>,
     /// Why nothing of the partition is read any more; a newer build would read on.
     pub halted: Option<String>,
 }
@@ -44,7 +50,10 @@ impl Standing {
             let standing = PartitionStanding {
                 read_to: owned.read_to,
                 checkpointed_to: Some(i64::MAX),
+                slots: 0,
+                slots_open: 0,
                 ready: owned.is_ready(),
+                records_to_go: owned.records_to_go(),
                 halted: match &owned.followed {
                     Followed::Halted { why } => Some(why.clone()),
                     Followed::Following | Followed::Waiting { .. } => None,
@@ -55,6 +64,8 @@ impl Standing {
         for slot in Slot::all() {
             let partition = Partition(routes.route(slot).partition);
             if let Some(standing) = told.partitions.get_mut(&partition) {
+                standing.slots += 1;
+                standing.slots_open += usize::from(slots.contains_key(&slot));
                 let slot_to = slots.get(&slot).map(|held| held.checkpointed.offset);
                 // `None` is below every offset, so one slot that is not open hides the others.
                 standing.checkpointed_to = standing.checkpointed_to.min(slot_to);

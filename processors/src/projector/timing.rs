@@ -1,6 +1,8 @@
 //! What is due by the clock rather than by a record: comparing and moving every slot, checkpoints,
 //! and rooms that leave memory.
 
+use std::time::Instant;
+
 use danmu_log::LogReader;
 use danmu_projections::projection::{Appended, Projection, SlotStep};
 use danmu_schemas::{Partition, Position, Slot};
@@ -61,7 +63,10 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             if held.at == held.checkpointed || !is_due(held) {
                 continue;
             }
-            match self.projection.checkpoint(*slot, held.at).await {
+            let began = Instant::now();
+            let checkpointed = self.projection.checkpoint(*slot, held.at).await;
+            self.meter.checkpoint_seconds.record(began.elapsed());
+            match checkpointed {
                 Ok(()) => held.was_checkpointed(now_ms, &self.options),
                 Err(error) => lost.push((*slot, Lost::from_error(error)?)),
             }
@@ -86,6 +91,7 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
     /// later position of its slot.
     pub(super) async fn let_rooms_leave(&mut self, now_ms: u64) -> Result<(), ProjectorError> {
         let len: usize = self.slots.values().map(|held| held.rooms.len()).sum();
+        self.meter.rooms.set(len as f64);
         if len > self.options.rooms_held_max {
             self.checkpoint_where(
                 |held| held.rooms.values().any(|room| !held.is_clean(room)),

@@ -46,6 +46,12 @@ impl EmbeddedHistory {
         })
     }
 
+    /// Bytes on the disk, its journals included.
+    pub fn disk_bytes(&self) -> Result<u64, StoreError> {
+        let bytes = self.shared.database.disk_space();
+        bytes.map_err(|e| unavailable("measuring the history", e))
+    }
+
     fn write_rows(&self, rows: Vec<Row>) -> Result<(), StoreError> {
         let shared = &*self.shared;
         let failed = |e| unavailable("writing to the history", e);

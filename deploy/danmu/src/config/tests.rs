@@ -42,6 +42,7 @@ fn nothing_given_is_the_defaults() {
             insecure = false
             listen = "127.0.0.1:8080"
             log = "embedded:./danmu-data/log"
+            log_format = "text"
             roles = "ingest,windows,history,api"
             windows = "memory:"
         "#]],
@@ -64,6 +65,7 @@ fn flags_go_before_variables_before_the_file() {
             insecure = false
             listen = "127.0.0.1:2"
             log = "embedded:from-file/log"
+            log_format = "text"
             roles = "ingest,windows,history,api"
             windows = "memory:"
         "#]],
@@ -126,15 +128,16 @@ fn beyond_loopback_needs_consent() {
         &[],
         consent,
         expect![[r#"
-        admin = "127.0.0.1:8081"
-        data = "./danmu-data"
-        history = "embedded:./danmu-data/history"
-        insecure = true
-        listen = "0.0.0.0:80"
-        log = "embedded:./danmu-data/log"
-        roles = "ingest,windows,history,api"
-        windows = "memory:"
-    "#]],
+            admin = "127.0.0.1:8081"
+            data = "./danmu-data"
+            history = "embedded:./danmu-data/history"
+            insecure = true
+            listen = "0.0.0.0:80"
+            log = "embedded:./danmu-data/log"
+            log_format = "text"
+            roles = "ingest,windows,history,api"
+            windows = "memory:"
+        "#]],
     );
 }
 
@@ -161,14 +164,15 @@ fn the_printed_configuration_gives_itself_again() {
         &[],
         ConfigArgs::default(),
         expect![[r#"
-        admin = "127.0.0.1:8081"
-        data = "somewhere"
-        history = "embedded:somewhere/history"
-        insecure = false
-        listen = "127.0.0.1:8080"
-        log = "embedded:somewhere/log"
-        roles = "ingest,windows,history,api"
-        windows = "memory:"
-    "#]],
+            admin = "127.0.0.1:8081"
+            data = "somewhere"
+            history = "embedded:somewhere/history"
+            insecure = false
+            listen = "127.0.0.1:8080"
+            log = "embedded:somewhere/log"
+            log_format = "text"
+            roles = "ingest,windows,history,api"
+            windows = "memory:"
+        "#]],
     );
 }

@@ -12,8 +12,9 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use metrics::Gauge;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,12 +42,36 @@ impl Default for Bounds {
 /// How long to wait after the system refused a connection, for want of descriptors as a rule.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
-/// Serves `router` on `listener` until `stop`, and returns when the last connection has ended.
+/// A connection's place among those that may be open, and in their number.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    connections: Gauge,
+}
+
+impl Place {
+    fn new(permit: OwnedSemaphorePermit, connections: Gauge) -> Self {
+        connections.increment(1);
+        Self {
+            _permit: permit,
+            connections,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.decrement(1);
+    }
+}
+
+/// Serves `router` on `listener` until `stop`, and returns when the last connection has ended. How
+/// many are open is kept in `connections`.
 pub async fn accept(
     listener: TcpListener,
     router: Router,
     bounds: Bounds,
     stop: CancellationToken,
+    connections: Gauge,
 ) {
     let tracker = TaskTracker::new();
     let cut_off = CancellationToken::new();
@@ -67,6 +92,7 @@ pub async fn accept(
             }
         };
         let connection = serve_connection(stream, router.clone(), bounds.clone(), stop.clone());
+        let place = Place::new(place, connections.clone());
         let cut_off = cut_off.clone();
         tracker.spawn(async move {
             cut_off.run_until_cancelled(connection).await;

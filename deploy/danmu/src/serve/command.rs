@@ -1,10 +1,9 @@
 //! `danmu serve`: from flags to a running server and its exit code.
 //!
 //! Reads the configuration, binds both listeners (so that an address in use is known before anything is
-//! opened), and turns SIGTERM and SIGINT into the stop. Logs tell paths, times and counts, never what
-//! anybody said.
+//! opened), and turns SIGTERM and SIGINT into the stop.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,10 +11,10 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use super::{Options, run};
 use crate::config::{self, Config, ConfigArgs};
+use crate::logging;
 
 /// How long a stop may take before the process ends all the same.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -45,7 +44,7 @@ pub fn command(args: ServeArgs) -> anyhow::Result<ExitCode> {
         write!(std::io::stdout(), "{}", config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
     }
-    start_logging();
+    logging::start(config.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -84,13 +83,4 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 async fn bind(key: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     bound.with_context(|| format!("{key} {address}"))
-}
-
-fn start_logging() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
 }

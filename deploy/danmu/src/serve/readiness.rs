@@ -14,7 +14,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use danmu_processors::projector::Standing;
+use danmu_processors::projector::{PartitionStanding, Standing};
 use danmu_schemas::problem::{self, Problem, ProblemType};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -60,15 +60,33 @@ impl Readiness {
             return Some("stopping".to_owned());
         }
         let standing = self.windows.borrow();
-        let halted = standing
-            .partitions
-            .iter()
-            .find_map(|(partition, standing)| {
-                let why = standing.halted.as_ref()?;
-                Some(format!("partition {partition} is halted: {why}"))
-            });
-        let filling = "the windows are being filled from the history and the log";
-        halted.or_else(|| (!standing.is_ready()).then(|| filling.to_owned()))
+        if standing.partitions.is_empty() {
+            return Some("windows: no partition is assigned yet".to_owned());
+        }
+        let waiting = standing.partitions.iter().filter_map(|(partition, at)| {
+            partition_why_not(at).map(|why| format!("windows: partition {partition}: {why}"))
+        });
+        let waiting: Vec<String> = waiting.collect();
+        (!waiting.is_empty()).then(|| waiting.join("\n"))
+    }
+}
+
+/// Why a partition's rooms cannot be told; nothing if they can.
+fn partition_why_not(at: &PartitionStanding) -> Option<String> {
+    if let Some(why) = &at.halted {
+        return Some(format!("halted: {why}"));
+    }
+    match at.records_to_go {
+        Some(0) => None,
+        Some(records) => Some(format!("{records} records behind")),
+        None if at.slots_open < at.slots => {
+            let refilled = at.slots - at.slots_open;
+            Some(format!(
+                "{refilled} of {} slots are being refilled",
+                at.slots
+            ))
+        }
+        None => Some("the log is being sought".to_owned()),
     }
 }
 
@@ -94,5 +112,9 @@ fn starting() -> Response {
         HeaderValue::from_static(problem::CONTENT_TYPE),
     );
     headers.insert(header::RETRY_AFTER, STARTING_RETRY_S.into());
+    response.extensions_mut().insert(ProblemType::Starting);
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,6 +129,82 @@ async fn the_admin_listener_tells_life_and_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_happens_is_counted() {
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Running::start(data.path()).await;
+    server.wait_until_ready().await;
+    let (status, body) = server.post("/v1/rooms/r1/events", HELLO).await;
+    assert_eq!(status, 200, "{body}");
+    let (status, body) = server.post("/v1/rooms/r1/events", "{}").await;
+    assert_eq!(status, 400, "{body}");
+    let expected = [
+        "danmu_http_responses_total{surface=\"publish\",status=\"2xx\"} 1",
+        "danmu_http_responses_total{surface=\"publish\",status=\"4xx\"} 1",
+        "danmu_http_request_seconds_count{surface=\"publish\"} 2",
+        "danmu_http_problems_total{problem=\"invalid-events\"} 1",
+        "danmu_log_appended_records_total 1",
+        "danmu_projector_records_total{group=\"windows\",kind=\"comment\"} 1",
+        "danmu_projector_records_total{group=\"history\",kind=\"comment\"} 1",
+        "danmu_projector_rooms{group=\"history\"} 1",
+        "danmu_lag_records{group=\"windows\"} 0",
+        "danmu_lag_seconds{group=\"history\"} 0",
+        "danmu_log_waiting_records 0",
+        "danmu_http_connections{listener=\"admin\"} 1",
+    ];
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let (_, served) = server.admin("/metrics").await;
+        let lines: Vec<&str> = served.lines().collect();
+        let missing = expected.iter().find(|line| !lines.contains(line));
+        let Some(missing) = missing else { break };
+        assert!(Instant::now() < deadline, "no {missing} in\n{served}");
+    }
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_documented() {
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Running::start(data.path()).await;
+    server.wait_until_ready().await;
+    let (status, served) = server.admin("/metrics").await;
+    assert_eq!(status, 200);
+    let documented = include_str!("../../../../docs/METRICS.md");
+    let documented: Vec<&str> = documented
+        .lines()
+        .filter(|line| line.starts_with("| `danmu_"))
+        .collect();
+    assert_eq!(documented.join("\n"), table(&served).join("\n"));
+    server.finish().await;
+}
+
+/// What is served as the rows of a table, in the order of the names: name, type, labels, help.
+fn table(served: &str) -> Vec<String> {
+    let mut rows = Vec::new();
+    for block in served.split("\n\n").filter(|block| !block.is_empty()) {
+        let after = |prefix: &str| {
+            let line = block.lines().find_map(|line| line.strip_prefix(prefix));
+            line.and_then(|line| line.split_once(' '))
+        };
+        let (name, help) = after("# HELP ").expect("a metric has a description");
+        let (_, kind) = after("# TYPE ").expect("a metric has a type");
+        let sample = block.lines().find(|line| !line.starts_with('#'));
+        let labels = sample.map_or(String::new(), labels);
+        rows.push(format!("| `{name}` | {kind} | {labels} | {help} |"));
+    }
+    rows.sort();
+    rows
+}
+
+/// The names of a sample's labels but that of a bucket.
+fn labels(sample: &str) -> String {
+    let inside = sample.split(['{', '}']).nth(1).unwrap_or_default();
+    let names = inside.split(',').filter_map(|label| label.split_once('='));
+    let names = names.map(|(name, _)| name).filter(|name| *name != "le");
+    names.collect::<Vec<_>>().join(", ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_server_on_the_same_data_does_not_start() {
     let data = tempfile::tempdir().expect("a directory");
     let first = Running::start(data.path()).await;

@@ -69,6 +69,11 @@ impl Segment {
     fn salt(&self) -> u32 {
         self.head.salt()
     }
+
+    fn bytes(&self) -> u64 {
+        let last_of_each = self.blocks.iter().filter_map(|blocks| blocks.last());
+        u64::from(last_of_each.map(Entry::end).max().unwrap_or(0))
+    }
 }
 
 /// Where the next records of a partition are.
@@ -151,6 +156,21 @@ impl Durable {
             true => self.lock().range(partition),
             false => (0, 0),
         }
+    }
+
+    /// When the log took the record at `offset`, if it has it.
+    pub fn logged_at(&self, partition: Partition, offset: i64) -> Option<i64> {
+        let state = self.lock();
+        let (first, end) = state.range(partition);
+        let (_, blocks) = (first..end)
+            .contains(&offset)
+            .then(|| state.blocks_from(partition, offset))?;
+        blocks.first().map(|entry| entry.logged_at)
+    }
+
+    /// Bytes of all segments, without their indexes.
+    pub fn bytes(&self) -> u64 {
+        self.lock().segments.iter().map(Segment::bytes).sum()
     }
 
     /// Every partition's end.
@@ -256,7 +276,8 @@ impl State {
         trimmed && oldest.newest_at < logged_before
     }
 
-    fn next(&self, partition: Partition, offset: i64, limits: Limits) -> Next {
+    /// The segment that holds `offset`, and its blocks of the partition from that offset on.
+    fn blocks_from(&self, partition: Partition, offset: i64) -> (&Segment, &[Entry]) {
         let n = partition.0 as usize;
         let after = self
             .segments
@@ -264,7 +285,12 @@ impl State {
         let segment = &self.segments[after - 1];
         let blocks = &segment.blocks[n];
         let first = blocks.partition_point(|entry| entry.next_offset() <= offset);
-        let blocks = run(&blocks[first..], limits);
+        (segment, &blocks[first..])
+    }
+
+    fn next(&self, partition: Partition, offset: i64, limits: Limits) -> Next {
+        let (segment, blocks) = self.blocks_from(partition, offset);
+        let blocks = run(blocks, limits);
         let number = segment.head.number;
         let bytes = |entry: &Entry| self.tail.block(number, entry).map(|bytes| (*entry, bytes));
         // A block that is in memory has only blocks in memory after it.

@@ -9,10 +9,11 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use danmu_schemas::Partition;
+use metrics::Counter;
 use tokio::sync::oneshot;
 
 use super::Options;
-use super::block;
+use super::{block, meter};
 use crate::{AppendError, NewRecord};
 
 /// Trims that may wait.
@@ -69,6 +70,7 @@ pub struct Queue {
     group_bytes_max: usize,
     bytes_max: usize,
     records_max: usize,
+    refused: Counter,
 }
 
 #[derive(Default)]
@@ -91,11 +93,21 @@ impl Queue {
             group_bytes_max: options.group_bytes_max,
             bytes_max: options.queue_bytes_max,
             records_max: options.queue_records_max,
+            refused: meter::refused_appends(),
         }
     }
 
     /// Puts records at the end, or refuses them at once.
     pub fn append(
+        &self,
+        partition: Partition,
+        records: Vec<NewRecord>,
+    ) -> Result<Awaited<i64>, AppendError> {
+        let queued = self.push(partition, records);
+        queued.inspect_err(|_| self.refused.increment(1))
+    }
+
+    fn push(
         &self,
         partition: Partition,
         records: Vec<NewRecord>,
@@ -123,6 +135,12 @@ impl Queue {
         });
         self.filled.notify_one();
         Ok(awaited)
+    }
+
+    /// Records and bytes that wait.
+    pub fn waiting(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.records, state.bytes)
     }
 
     /// Asks for a trim.
@@ -157,6 +175,7 @@ impl Queue {
         let trims = std::mem::take(&mut state.trims);
         (state.bytes, state.records) = (0, 0);
         drop(state);
+        self.refused.increment(appends.len() as u64);
         // Whoever does not wait any more need not be told.
         for append in appends {
             let _ = append.answer.send(Err(AppendError::Overloaded(why)));

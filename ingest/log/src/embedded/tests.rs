@@ -595,3 +595,28 @@ async fn memory_and_files_give_the_same() {
     );
     assert_eq!(both.concat().len(), 2 * from_memory.concat().len());
 }
+
+#[tokio::test]
+async fn a_log_tells_when_it_took_a_record_and_how_full_it_is() {
+    let dir = TempDir::new().unwrap();
+    let now = Arc::new(AtomicI64::new(0));
+    let log = EmbeddedLog::open(Options {
+        segment_bytes_max: 200,
+        ..at(dir.path(), &now)
+    })
+    .unwrap();
+    let empty = log.figures();
+    for at in [1_000, 2_000, 3_000] {
+        now.store(at, Ordering::Relaxed);
+        log.append(P, vec![record(vec![0; 150]), record("b")])
+            .await
+            .unwrap();
+    }
+    let taken: Vec<_> = (-1..8).map(|offset| log.logged_at(P, offset)).collect();
+    let [one, two, three] = [1_000, 2_000, 3_000].map(Some);
+    assert_eq!(taken, [None, one, one, two, two, three, three, None, None]);
+    assert_eq!(log.end_offset(P), 6);
+    let full = log.figures();
+    assert_eq!((full.waiting_records, full.waiting_bytes), (0, 0));
+    assert!(full.bytes > empty.bytes + 450, "{full:?} after {empty:?}");
+}

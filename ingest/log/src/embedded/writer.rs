@@ -12,12 +12,14 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use danmu_schemas::Position;
 use uuid::Uuid;
 
 use super::durable::Durable;
+use super::meter::Written;
 use super::queue::{Append, Queue, Stop, Trim};
 use super::segment::{self, Entry, Head};
 use super::{Options, block};
@@ -48,6 +50,7 @@ pub struct Writer {
     failed: bool,
     durable: Arc<Durable>,
     queue: Arc<Queue>,
+    written: Written,
     /// Held until the thread has ended.
     _lock: File,
 }
@@ -83,6 +86,7 @@ impl Writer {
             failed: false,
             durable,
             queue,
+            written: Written::new(),
             _lock: lock,
         }
     }
@@ -115,6 +119,9 @@ impl Writer {
             self.fail();
         } else {
             self.active.at = group.entries.last().map_or(self.active.at, Entry::end);
+            let records: u32 = group.entries.iter().map(|entry| entry.count).sum();
+            self.written.records.increment(u64::from(records));
+            self.written.bytes.increment(group.bytes.len() as u64);
             self.durable
                 .publish(Bytes::from(group.bytes), &group.entries);
         }
@@ -132,7 +139,10 @@ impl Writer {
         self.active
             .file
             .write_all_at(bytes, u64::from(self.active.at))?;
-        self.active.file.sync_data()
+        let began = Instant::now();
+        self.active.file.sync_data()?;
+        self.written.fsync_seconds.record(began.elapsed());
+        Ok(())
     }
 
     fn encode(&mut self, appends: Vec<Append>) -> Group {

@@ -14,7 +14,13 @@ async fn listen(router: Router, bounds: Bounds) -> (SocketAddr, CancellationToke
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let stop = CancellationToken::new();
-    let served = tokio::spawn(accept(listener, router, bounds, stop.clone()));
+    let served = tokio::spawn(accept(
+        listener,
+        router,
+        bounds,
+        stop.clone(),
+        Gauge::noop(),
+    ));
     (address, stop, served)
 }
 
