@@ -76,7 +76,7 @@ fn crates_import_what_the_table_allows() {
 #[test]
 fn every_crate_of_ours_has_a_rule() {
     let ruled = |name: &str| RULES.iter().any(|rule| rule.package == name);
-    let wiring = ["danmu", "danmu-tests", "xtask"];
+    let wiring = ["danmu", "danmu-bench", "danmu-tests", "xtask"];
     for package in dependencies().keys() {
         assert!(
             ruled(package) || wiring.contains(&package.as_str()),

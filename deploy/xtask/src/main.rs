@@ -1,8 +1,9 @@
-//! The developer's commands: `cargo xtask lint` and `cargo xtask test`.
+//! The developer's commands: `cargo xtask lint`, `cargo xtask test` and `cargo xtask bench`.
 //!
 //! Each installs what it needs and is missing, or says exactly what to install. They run the
 //! project's own tools and nothing else: what is checked lives in the tests and the lint settings.
 
+mod bench;
 mod install;
 mod run;
 
@@ -28,12 +29,22 @@ enum Command {
         #[arg(trailing_var_arg = true)]
         arguments: Vec<String>,
     },
+    /// The figures against their peers
+    Bench {
+        /// How it is all built
+        #[arg(long, default_value = "dist")]
+        profile: String,
+        /// Names of benches and their options; `--help` after `--` tells them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Lint => lint(),
         Command::Test { arguments } => test(&arguments),
+        Command::Bench { profile, arguments } => bench::bench(&profile, &arguments),
     }
 }
 

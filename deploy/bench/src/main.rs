@@ -1,0 +1,152 @@
+//! The benches: figures as ratios against a peer that is measured in the same run, and scale runs.
+//!
+//! `cargo xtask bench` builds this and the server in one profile and runs it. Each bench is a module; how
+//! runs are measured is in `measure`, what they give in `report`. Servers and peers are processes of
+//! their own, on another core than the load.
+
+mod decode;
+mod ingest;
+mod load;
+mod measure;
+mod peer;
+mod poll;
+mod process;
+mod report;
+mod sample;
+mod scale;
+mod settle;
+
+use std::path::{Path, PathBuf};
+use std::{fs, io::Write as _};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, ValueEnum};
+use report::{Findings, Report};
+
+#[derive(Parser)]
+#[command(name = "danmu-bench", about = "The benches of danmu")]
+struct Arguments {
+    /// Which to run; without a name all but `scale`
+    benches: Vec<Bench>,
+    /// Interleaved pairs of runs
+    #[arg(long, default_value_t = 5)]
+    pairs: usize,
+    /// So little work that only the benches themselves are tried, not what they measure
+    #[arg(long)]
+    tiny: bool,
+    /// The server [default: `danmu` beside this program]
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// Where the findings are kept [default: `bench.json` in the target directory]
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// Put the table into this document, between its marks
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// Answer as this file says; the peer's own process
+    #[arg(long, hide = true)]
+    peer: Option<PathBuf>,
+}
+
+/// A bench by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Bench {
+    /// S2: decoding a comment
+    Decode,
+    /// S1: settling a log on one core
+    Settle,
+    /// S7: embedded ingest over HTTP
+    Ingest,
+    /// R1, R2: polls with and without news
+    Poll,
+    /// Start-up, polls and memory with many rooms and with one long room
+    Scale,
+}
+
+/// How much work a bench does.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    pairs: usize,
+    tiny: bool,
+}
+
+impl Size {
+    /// The full size, or the tiny one.
+    fn of(self, full: usize, tiny: usize) -> usize {
+        if self.tiny { tiny } else { full }
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    if let Some(answer) = &arguments.peer {
+        return peer::serve(answer);
+    }
+    process::pin_load()?;
+    let beside = std::env::current_exe()?;
+    let server = match &arguments.server {
+        Some(server) => server.clone(),
+        None => beside.with_file_name("danmu"),
+    };
+    ensure!(server.exists(), "build {} first", server.display());
+    let file = match &arguments.report {
+        Some(file) => file.clone(),
+        None => beside.with_file_name("../bench.json"),
+    };
+    let size = Size {
+        pairs: arguments.pairs,
+        tiny: arguments.tiny,
+    };
+    let mut report = Report::read(&file)?;
+    for bench in chosen(&arguments.benches) {
+        let findings = run(bench, size, &server)?;
+        let name = bench
+            .to_possible_value()
+            .context("every bench has a name")?;
+        report.put(name.get_name(), findings);
+        report.write(&file)?;
+    }
+    let table = report.table();
+    std::io::stdout().write_all(table.as_bytes())?;
+    match &arguments.record {
+        Some(document) => record(document, &table),
+        None => Ok(()),
+    }
+}
+
+fn chosen(benches: &[Bench]) -> Vec<Bench> {
+    if !benches.is_empty() {
+        return benches.to_vec();
+    }
+    let all = Bench::value_variants().iter().copied();
+    all.filter(|bench| *bench != Bench::Scale).collect()
+}
+
+fn run(bench: Bench, size: Size, server: &Path) -> Result<Findings> {
+    let findings = match bench {
+        Bench::Decode => decode::run(size),
+        Bench::Settle => settle::run(size),
+        Bench::Ingest => ingest::run(size, server),
+        Bench::Poll => poll::run(size, server),
+        Bench::Scale => scale::run(size, server),
+    }?;
+    Ok(Findings {
+        measured_at: jiff::Timestamp::now().strftime("%F %R").to_string(),
+        ..findings
+    })
+}
+
+const TABLE_BEGINS: &str = "<!-- table -->\n";
+const TABLE_ENDS: &str = "<!-- end of table -->";
+
+/// Replaces what stands between the marks of a document.
+fn record(document: &Path, table: &str) -> Result<()> {
+    let text = fs::read_to_string(document)?;
+    let parts = text.split_once(TABLE_BEGINS).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(TABLE_ENDS)?;
+        Some((before, after))
+    });
+    let (before, after) = parts.context("the document has no marks for the table")?;
+    let text = format!("{before}{TABLE_BEGINS}{table}{TABLE_ENDS}{after}");
+    Ok(fs::write(document, text)?)
+}

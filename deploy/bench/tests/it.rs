@@ -1,0 +1,43 @@
+//! Each bench does its work at a tiny size and has its rows in the table. No time is asserted.
+
+use std::process::Command;
+
+#[test]
+fn every_bench_runs() {
+    let server = danmu_tests::server::danmu();
+    let directory = tempfile::tempdir().expect("a directory");
+    let document = directory.path().join("BENCHMARKS.md");
+    std::fs::write(
+        &document,
+        "before\n<!-- table -->\n<!-- end of table -->\nafter\n",
+    )
+    .expect("a document");
+    let output = Command::new(env!("CARGO_BIN_EXE_danmu-bench"))
+        .args(["decode", "settle", "ingest", "poll", "scale"])
+        .args(["--tiny", "--pairs", "1", "--server"])
+        .arg(server.get_program())
+        .arg("--report")
+        .arg(directory.path().join("bench.json"))
+        .arg("--record")
+        .arg(&document)
+        .output()
+        .expect("the benches start");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let table = String::from_utf8(output.stdout).expect("a table is text");
+    for row in [
+        "S1 settle",
+        "S2 decode",
+        "S7 embedded",
+        "R1 poll",
+        "R2 poll",
+        "newest page, p99",
+    ] {
+        assert!(table.contains(row), "no {row} in\n{table}");
+    }
+    let recorded = std::fs::read_to_string(&document).expect("a document");
+    assert_eq!(
+        recorded,
+        format!("before\n<!-- table -->\n{table}<!-- end of table -->\nafter\n")
+    );
+}
