@@ -129,7 +129,7 @@ pub fn changes(
     rows.iter()
         .filter(|row| row.position <= watermark)
         .filter(|row| {
-            names(snapshot, &row.moderation)
+            names(snapshot, row)
                 || subjects
                     .iter()
                     .any(|subject| subject.is_changed_by(row.by, &row.moderation))
@@ -164,10 +164,15 @@ pub fn nameless(seqs: RangeInclusive<u64>) -> Vec<Subject> {
     .collect()
 }
 
-fn names(snapshot: &Snapshot, moderation: &Moderation) -> bool {
-    let Moderation::UserErased { user } = moderation else {
+/// Whether an erasure after the snapshot is of a user whom it names; what came before it, the state
+/// had already followed.
+fn names(snapshot: &Snapshot, row: &ModerationRow) -> bool {
+    let Moderation::UserErased { user } = &row.moderation else {
         return false;
     };
+    if row.by <= snapshot.core.last_seq {
+        return false;
+    }
     let mut givers = snapshot.givers.by_currency.iter().flatten();
     givers.any(|giver| giver.user == *user)
         || snapshot.combos.combos.iter().any(|c| c.user == *user)

@@ -164,6 +164,3 @@ fn pack(
     let bytes = packer.pack(&header, &body);
     Some(PackedChunk { header, bytes })
 }
-
-#[cfg(test)]
-mod tests;

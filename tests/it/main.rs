@@ -8,4 +8,5 @@
 mod import;
 mod log;
 mod model;
+mod projection;
 mod tidy;

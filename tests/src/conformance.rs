@@ -4,3 +4,4 @@
 //! promises, sentence by sentence. What only one adapter promises is tested beside it.
 
 pub mod log;
+pub mod projection;
