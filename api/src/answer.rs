@@ -4,11 +4,11 @@
 //! is given one on the way out.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use danmu_projections::StoreError;
 use danmu_schemas::codec::DecodeError;
-use danmu_schemas::problem::{CONTENT_TYPE, Problem, ProblemType};
+use danmu_schemas::problem::{Problem, ProblemType};
 
 /// When to try again what the history does not have yet.
 const BEHIND_RETRY_S: u32 = 1;
@@ -69,18 +69,15 @@ impl std::error::Error for Refused {}
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let problem = &*self.0;
-        let status = StatusCode::from_u16(problem.problem_type.status())
+        let mut response = Response::new(Body::from(self.0.to_json()));
+        *response.status_mut() = StatusCode::from_u16(self.0.problem_type.status())
             .expect("every problem type has a valid status");
-        let body = serde_json::to_vec(problem).expect("a problem has string keys only");
-        let mut response = (status, Body::from(body)).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-        if let Some(seconds) = problem.retry_after_s {
-            headers.insert(header::RETRY_AFTER, seconds.into());
+        for (name, value) in self.0.headers() {
+            let value = value.try_into().expect("a problem's headers are ASCII");
+            response.headers_mut().insert(name, value);
         }
         // For whoever counts refusals outside of this crate.
-        response.extensions_mut().insert(problem.problem_type);
+        response.extensions_mut().insert(self.0.problem_type);
         response
     }
 }
@@ -92,13 +89,11 @@ pub(crate) fn json(body: Vec<u8>) -> Response {
 
 /// Gives an error that is no problem yet the body of one; its `Allow` stays.
 pub(crate) async fn as_problem(response: Response) -> Response {
-    let status = response.status();
-    let is_error = status.is_client_error() || status.is_server_error();
     let content_type = response.headers().get(header::CONTENT_TYPE);
-    if !is_error || content_type.is_some_and(|known| known == CONTENT_TYPE) {
+    let content_type = content_type.map(|known| known.as_bytes());
+    let Some(problem) = Problem::lacking(response.status().as_u16(), content_type) else {
         return response;
-    }
-    let problem = Problem::new(ProblemType::of_status(status.as_u16()));
+    };
     let mut given = Refused::from(problem).into_response();
     if let Some(allow) = response.headers().get(header::ALLOW) {
         given.headers_mut().insert(header::ALLOW, allow.clone());

@@ -5,9 +5,9 @@
 //! bad field of every event. Whether the room takes an event (mutes, slow mode, targets) is settle's:
 //! that depends on the room's order.
 
-mod fields;
+pub(crate) mod fields;
 mod kinds;
-mod text;
+pub(crate) mod text;
 
 use danmu_schemas::event::{Body, Device, User};
 use danmu_schemas::problem::FieldError;
@@ -26,6 +26,9 @@ pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 pub const ISSUED_AGO_MS_MAX: i64 = 23 * 60 * 60 * 1_000;
 /// How far ahead a gift's `issued_at` may be.
 pub const ISSUED_AHEAD_MS_MAX: i64 = 5 * 60 * 1_000;
+
+/// What a caller is told whose token names other rooms.
+pub(crate) const OTHER_ROOMS: &str = "the token is for other rooms";
 
 /// The namespace of the ids that are made of an `Idempotency-Key`.
 const IDEMPOTENCY_NAMESPACE: Uuid = Uuid::from_u128(0x5d1c_9a0e_7f3b_4c58_9e26_41d8_03b7_6fa2);
@@ -62,6 +65,13 @@ pub fn admit(
     context: Context<'_>,
     mut new_id: impl FnMut() -> EventId,
 ) -> Result<Vec<RoomEvent<'static>>, Rejection> {
+    if !context.caller.may_send_to(context.room) {
+        return Err(Rejection::Forbidden(vec![FieldError {
+            index: 0,
+            field: String::new(),
+            reason: OTHER_ROOMS.to_owned(),
+        }]));
+    }
     let entries = entries(body, context.idempotency_key)?;
     let mut findings = Findings::default();
     let mut events = Vec::with_capacity(entries.len());

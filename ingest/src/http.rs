@@ -1,10 +1,12 @@
 //! The write side over HTTP.
 //!
 //! A 200 means that the log has acknowledged every event that it names; every other answer is a
-//! problem. Who calls is a [`Caller`] among the request's extensions, put there by the layer that
-//! verified it: without one nothing is taken. This module carries bytes and statuses only.
+//! problem. Who calls is a [`Caller`] among the request's extensions, put there by the [`guard`]:
+//! without one nothing is taken. This module carries bytes and statuses only.
 
 mod answer;
+pub mod guard;
+pub mod origins;
 
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ use danmu_schemas::{Caller, EventId, RoomId};
 use crate::admission::{self, Context, Rejection};
 use crate::append::{Appender, NotAppended};
 use crate::likes::{self, Likes};
-use answer::Refused;
+pub use answer::Refused;
 
 /// The largest body.
 pub const BODY_BYTES_MAX: usize = 1_024 * 1_024;
@@ -98,7 +100,12 @@ async fn post_likes<W: LogWriter + Clone + 'static>(
     body: Bytes,
 ) -> Result<Response, Refused> {
     let room = parse_room(&room)?;
-    known(caller)?;
+    let caller = known(caller)?;
+    if !caller.may_send_to(&room) {
+        return Err(Problem::new(ProblemType::Forbidden)
+            .detail(admission::OTHER_ROOMS)
+            .into());
+    }
     let count = like_count(&body)?;
     ingest.likes.add(&room, count).await.map_err(not_appended)?;
     Ok((StatusCode::OK, axum::Json(serde_json::json!({}))).into_response())

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::RoomId;
 use crate::event::User;
 
 /// What a caller may do. Ordered: each role may do what the ones before it may, except that only an
@@ -60,6 +61,8 @@ pub struct Caller {
     pub roles: Vec<Role>,
     /// Who the caller is: the author of what it sends. `None` where nobody verified a name.
     pub user: Option<User<'static>>,
+    /// The rooms that the caller is restricted to; `None` where it is not.
+    pub rooms: Option<Vec<RoomId>>,
 }
 
 impl Caller {
@@ -69,11 +72,26 @@ impl Caller {
         Self {
             roles: vec![Role::Backend, Role::Operator],
             user: None,
+            rooms: None,
         }
     }
 
     /// Whether the caller holds `role`.
     pub fn is(&self, role: Role) -> bool {
         self.roles.contains(&role)
+    }
+
+    /// Whether the caller may send to the room.
+    pub fn may_send_to(&self, room: &RoomId) -> bool {
+        self.rooms.as_ref().is_none_or(|rooms| rooms.contains(room))
+    }
+
+    /// Whether the caller may read the room where reads are private: who was given the room by name,
+    /// and a trusted service that is not restricted.
+    pub fn may_read_privately(&self, room: &RoomId) -> bool {
+        match &self.rooms {
+            Some(rooms) => rooms.contains(room),
+            None => self.is(Role::Backend) || self.is(Role::Operator),
+        }
     }
 }

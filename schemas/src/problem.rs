@@ -1,8 +1,8 @@
 //! What is told to a client when a request is not answered: RFC 9457 as plain data.
 //!
 //! Owns the names (`urn:danmu:problem:NAME`), their titles and statuses, so that the write side and
-//! the read side tell the same problem in the same words. Turning one into a response is each HTTP
-//! crate's own.
+//! the read side tell the same problem in the same words, and the headers and body of its answer.
+//! Putting these into a response is each HTTP crate's own.
 
 use serde::{Serialize, Serializer};
 
@@ -17,13 +17,16 @@ pub enum ProblemType {
     InvalidRoom,
     InvalidEvents,
     Unauthenticated,
+    InvalidToken,
     Forbidden,
     NotFound,
     SegmentOpen,
     MethodNotAllowed,
     RoomReplaced,
     Gone,
+    RequestTimeout,
     TooLarge,
+    RateLimited,
     Internal,
     Overloaded,
     OutcomeUnknown,
@@ -33,18 +36,21 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::BadRequest,
         Self::InvalidRoom,
         Self::InvalidEvents,
         Self::Unauthenticated,
+        Self::InvalidToken,
         Self::Forbidden,
         Self::NotFound,
         Self::SegmentOpen,
         Self::MethodNotAllowed,
         Self::RoomReplaced,
         Self::Gone,
+        Self::RequestTimeout,
         Self::TooLarge,
+        Self::RateLimited,
         Self::Internal,
         Self::Overloaded,
         Self::OutcomeUnknown,
@@ -75,6 +81,11 @@ impl ProblemType {
                 401,
                 "the caller is not known",
             ),
+            Self::InvalidToken => (
+                "urn:danmu:problem:invalid-token",
+                401,
+                "the token proves nothing",
+            ),
             Self::Forbidden => (
                 "urn:danmu:problem:forbidden",
                 403,
@@ -101,11 +112,17 @@ impl ProblemType {
                 410,
                 "this revision has been replaced",
             ),
+            Self::RequestTimeout => (
+                "urn:danmu:problem:request-timeout",
+                408,
+                "the request took too long to arrive",
+            ),
             Self::TooLarge => (
                 "urn:danmu:problem:too-large",
                 413,
                 "the request's body is too large",
             ),
+            Self::RateLimited => ("urn:danmu:problem:rate-limited", 429, "too much at once"),
             Self::Internal => (
                 "urn:danmu:problem:internal",
                 500,
@@ -161,7 +178,9 @@ impl ProblemType {
             403 => Self::Forbidden,
             404 => Self::NotFound,
             405 => Self::MethodNotAllowed,
+            408 => Self::RequestTimeout,
             413 => Self::TooLarge,
+            429 => Self::RateLimited,
             503 => Self::Overloaded,
             400..=499 => Self::BadRequest,
             _ => Self::Internal,
@@ -198,6 +217,24 @@ pub struct Problem {
     /// Seconds to wait before the next try: the `Retry-After` header.
     #[serde(skip)]
     pub retry_after_s: Option<u32>,
+    /// Which limit was met, as the `RateLimit` and `RateLimit-Policy` headers.
+    #[serde(skip)]
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// A limit on how often something may be done, as draft-ietf-httpapi-ratelimit-headers tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Whose limit: a token's characters.
+    pub name: &'static str,
+    /// How many in a window.
+    pub quota: u32,
+    /// The window, seconds.
+    pub window_s: u32,
+    /// How many are left now.
+    pub remaining: u32,
+    /// When all of them are there again, seconds from now.
+    pub reset_s: u32,
 }
 
 impl Problem {
@@ -209,6 +246,7 @@ impl Problem {
             errors: Vec::new(),
             cursor: None,
             retry_after_s: None,
+            rate_limit: None,
         }
     }
 
@@ -235,6 +273,51 @@ impl Problem {
         self.retry_after_s = Some(seconds);
         self
     }
+
+    /// The same, saying which limit was met.
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate_limit = Some(limit);
+        self
+    }
+
+    /// The problem that an answer lacks: none where it is no error, or has a problem's body already.
+    pub fn lacking(status: u16, content_type: Option<&[u8]>) -> Option<Self> {
+        let told = content_type == Some(CONTENT_TYPE.as_bytes());
+        (status >= 400 && !told).then(|| Self::new(ProblemType::of_status(status)))
+    }
+
+    /// The answer's body.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a problem has string keys only")
+    }
+
+    /// The answer's headers, names in lower case.
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![("content-type", CONTENT_TYPE.to_owned())];
+        match self.problem_type {
+            ProblemType::Unauthenticated => headers.push(("www-authenticate", challenge(""))),
+            ProblemType::InvalidToken => {
+                headers.push(("www-authenticate", challenge(", error=\"invalid_token\"")));
+            }
+            _ => {}
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.push(("retry-after", seconds.to_string()));
+        }
+        if let Some(limit) = &self.rate_limit {
+            let name = limit.name;
+            let policy = format!("\"{name}\";q={};w={}", limit.quota, limit.window_s);
+            headers.push(("ratelimit-policy", policy));
+            let left = format!("\"{name}\";r={};t={}", limit.remaining, limit.reset_s);
+            headers.push(("ratelimit", left));
+        }
+        headers
+    }
+}
+
+/// How to make oneself known (RFC 6750).
+fn challenge(error: &str) -> String {
+    format!("Bearer realm=\"danmu\"{error}")
 }
 
 fn type_members<S: Serializer>(problem_type: &ProblemType, to: S) -> Result<S::Ok, S::Error> {
@@ -271,6 +354,54 @@ mod tests {
               ]
             }"#]]
         .assert_eq(&serde_json::to_string_pretty(&problem).unwrap());
+    }
+
+    #[test]
+    fn headers_say_what_to_do() {
+        let limit = RateLimit {
+            name: "user",
+            quota: 20,
+            window_s: 10,
+            remaining: 0,
+            reset_s: 10,
+        };
+        let limited = Problem::new(ProblemType::RateLimited)
+            .retry_after_s(1)
+            .rate_limit(limit);
+        let told = [
+            Problem::new(ProblemType::Unauthenticated),
+            Problem::new(ProblemType::InvalidToken),
+            limited,
+        ];
+        let lines: Vec<_> = told.iter().flat_map(Problem::headers).collect();
+        let lines: Vec<_> = lines
+            .iter()
+            .filter(|(name, _)| *name != "content-type")
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        expect_test::expect![[r#"
+            www-authenticate: Bearer realm="danmu"
+            www-authenticate: Bearer realm="danmu", error="invalid_token"
+            retry-after: 1
+            ratelimit-policy: "user";q=20;w=10
+            ratelimit: "user";r=0;t=10"#]]
+        .assert_eq(&lines.join("\n"));
+    }
+
+    #[test]
+    fn only_an_error_without_a_problem_lacks_one() {
+        let lacking = |status, content_type: Option<&str>| {
+            Problem::lacking(status, content_type.map(str::as_bytes))
+                .map(|problem| problem.problem_type)
+        };
+        assert_eq!(lacking(200, None), None);
+        assert_eq!(lacking(404, Some(CONTENT_TYPE)), None);
+        assert_eq!(lacking(404, None), Some(ProblemType::NotFound));
+        assert_eq!(
+            lacking(415, Some("text/plain")),
+            Some(ProblemType::BadRequest)
+        );
+        assert_eq!(lacking(500, None), Some(ProblemType::Internal));
     }
 
     #[test]

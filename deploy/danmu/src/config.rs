@@ -5,6 +5,7 @@
 //! comes from. A key that nobody knows is a problem. An engine that this build does not have is one too:
 //! nothing is ever started in its stead. The environment comes in as an argument.
 
+mod access;
 mod engine;
 #[cfg(test)]
 mod tests;
@@ -14,12 +15,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use access::{Access, Tokens};
 pub use engine::Engine;
 
 use crate::logging::LogFormat;
 
 /// The settings that a server has, by their key in the file; `DANMU_` and capitals in the environment.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 16] = [
     "roles",
     "listen",
     "admin",
@@ -29,6 +31,13 @@ const KEYS: [&str; 9] = [
     "history",
     "insecure",
     "log_format",
+    "token_secret",
+    "token_secret_file",
+    "token_secret_previous",
+    "token_secret_previous_file",
+    "jwks",
+    "private_reads",
+    "allow_origin",
 ];
 /// Variables with our prefix that are not the server's settings.
 const OTHER_VARIABLES: [&str; 2] = ["DANMU_CONFIG", "DANMU_TOKEN"];
@@ -36,7 +45,7 @@ const OTHER_VARIABLES: [&str; 2] = ["DANMU_CONFIG", "DANMU_TOKEN"];
 const ROLES: [&str; 4] = ["ingest", "windows", "history", "api"];
 
 /// A server's configuration, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Where the public listener is.
     pub listen: SocketAddr,
@@ -52,6 +61,8 @@ pub struct Config {
     pub insecure: bool,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// Who may call.
+    pub access: Access,
 }
 
 /// Where a value comes from; a later one goes before an earlier.
@@ -147,6 +158,21 @@ pub struct ConfigArgs {
     /// How log lines look: text or json [default: text]
     #[arg(long)]
     log_format: Option<String>,
+    /// The file with the secret that tokens are signed with, HS256; or DANMU_TOKEN_SECRET
+    #[arg(long)]
+    token_secret_file: Option<String>,
+    /// The file with the secret before it, or DANMU_TOKEN_SECRET_PREVIOUS
+    #[arg(long)]
+    token_secret_previous_file: Option<String>,
+    /// The file with the public keys that tokens are signed with; read again when it changes
+    #[arg(long)]
+    jwks: Option<String>,
+    /// Let a room be read only with a token that is for it
+    #[arg(long)]
+    private_reads: bool,
+    /// An origin whose pages may read and write; more than once for several, `*` for all
+    #[arg(long)]
+    allow_origin: Vec<String>,
 }
 
 /// The configuration that the flags, the variables and the file give together.
@@ -164,7 +190,7 @@ pub fn load(
 }
 
 impl Config {
-    /// The configuration as the TOML that gives it again.
+    /// The configuration as the TOML that gives it again, except for secrets, which are never printed.
     pub fn to_toml(&self) -> String {
         let mut table = toml::Table::new();
         let mut put = |key: &str, value: String| table.insert(key.to_owned(), value.into());
@@ -177,6 +203,7 @@ impl Config {
         put("history", format!("embedded:{}", self.history.display()));
         put("log_format", self.log_format.as_str().to_owned());
         table.insert("insecure".to_owned(), self.insecure.into());
+        self.access.add_to(&mut table);
         table.to_string()
     }
 }
@@ -225,7 +252,9 @@ impl Settings {
     }
 
     fn add_flags(&mut self, args: &ConfigArgs) {
-        let insecure = args.insecure.then(|| "true".to_owned());
+        let given = |flag: bool| flag.then(|| "true".to_owned());
+        let (insecure, private_reads) = (given(args.insecure), given(args.private_reads));
+        let origins = (!args.allow_origin.is_empty()).then(|| args.allow_origin.join(","));
         let flags = [
             ("roles", &args.roles),
             ("listen", &args.listen),
@@ -236,6 +265,14 @@ impl Settings {
             ("history", &args.history),
             ("insecure", &insecure),
             ("log_format", &args.log_format),
+            ("token_secret_file", &args.token_secret_file),
+            (
+                "token_secret_previous_file",
+                &args.token_secret_previous_file,
+            ),
+            ("jwks", &args.jwks),
+            ("private_reads", &private_reads),
+            ("allow_origin", &origins),
         ];
         for (key, value) in flags {
             if let Some(value) = value {
@@ -262,10 +299,7 @@ impl Settings {
     }
 
     fn understand(mut self) -> Result<Config, Problems> {
-        let insecure = self.value("insecure", "false", |text| {
-            text.parse()
-                .map_err(|_| "is neither true nor false".to_owned())
-        });
+        let insecure = self.value("insecure", "false", flag);
         let listen = self.value("listen", "127.0.0.1:8080", address);
         let admin = self.value("admin", "127.0.0.1:8081", address);
         self.value("roles", &ROLES.join(","), roles);
@@ -277,26 +311,31 @@ impl Settings {
         self.value("windows", "memory:", Engine::memory);
         let history = self.value("history", &in_data("history"), Engine::embedded);
 
-        if insecure == Some(false) {
+        let access = self.access();
+        let has_tokens = access.as_ref().is_none_or(|access| access.tokens.is_some());
+        if insecure == Some(false) && !has_tokens {
             self.refuse_beyond_loopback("listen", listen);
             self.refuse_beyond_loopback("admin", admin);
         }
         let addresses = listen.zip(admin);
         let engines = log.zip(history);
-        match (addresses, engines, insecure, log_format) {
-            (Some((listen, admin)), Some((log, history)), Some(insecure), Some(log_format))
-                if self.problems.is_empty() =>
-            {
-                Ok(Config {
-                    listen,
-                    admin,
-                    data,
-                    log,
-                    history,
-                    insecure,
-                    log_format,
-                })
-            }
+        match (addresses, engines, insecure, log_format, access) {
+            (
+                Some((listen, admin)),
+                Some((log, history)),
+                Some(insecure),
+                Some(log_format),
+                Some(access),
+            ) if self.problems.is_empty() => Ok(Config {
+                listen,
+                admin,
+                data,
+                log,
+                history,
+                insecure,
+                log_format,
+                access,
+            }),
             _ => Err(Problems(self.problems)),
         }
     }
@@ -318,8 +357,8 @@ impl Settings {
     fn refuse_beyond_loopback(&mut self, key: &str, address: Option<SocketAddr>) {
         if address.is_some_and(|address| !address.ip().is_loopback()) {
             let source = self.values.get(key).map(|(source, _)| source.clone());
-            let what = "is not loopback, and without tokens everybody may do everything there: \
-                        --insecure allows it";
+            let what = "is not loopback, and without tokens everybody may do everything there: a \
+                        token secret or --jwks closes it, --insecure allows it";
             self.problem(source.unwrap_or(Source::Default), key, what.to_owned());
         }
     }
@@ -336,6 +375,11 @@ fn as_text(value: &toml::Value) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    text.parse()
+        .map_err(|_| "is neither true nor false".to_owned())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -8,6 +8,7 @@
 mod accept;
 mod admin;
 mod command;
+mod key_set;
 mod loops;
 mod metrics;
 mod readiness;
@@ -21,22 +22,25 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use axum::{Extension, Router};
+use axum::Router;
 use danmu_api::Api;
-use danmu_ingest::{Ingest, likes};
+use danmu_ingest::{Guard, Identity, Ingest, Origins, likes};
 use danmu_log::LogReader;
 use danmu_log::embedded::{self, EmbeddedLog};
 use danmu_processors::dead_letter::DeadLetters;
 use danmu_processors::projector::{self, Projector};
 use danmu_projections::windows::{RefillOptions, WindowLimits};
 use danmu_projections::{EmbeddedHistory, HistoryReader, HistoryWriter, MemoryWindows, Windows};
-use danmu_schemas::{Caller, EventId};
+use danmu_schemas::EventId;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::config::{Access, Tokens};
 use accept::{Bounds, accept};
 use admin::Admin;
 pub use command::{ServeArgs, command};
+use key_set::KeySetFile;
 use loops::Loops;
 use metrics::{Gauges, Metrics, connections};
 use readiness::{Readiness, gated};
@@ -57,6 +61,8 @@ pub struct Options {
     pub history: PathBuf,
     /// The file of records that nobody could decode.
     pub dead_letters: PathBuf,
+    /// Who may call.
+    pub access: Access,
 }
 
 /// Serves until `stop`, or until a loop cannot go on.
@@ -67,6 +73,8 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let metrics = Metrics::new();
+    let followers = TaskTracker::new();
+    let identity = identity(&options.access, &followers, &stop)?;
     let log_options = embedded::Options::new(&options.log, embedded::wall_clock());
     let log = metrics.measuring(|| EmbeddedLog::open(log_options))?;
     let history = EmbeddedHistory::open(&options.history)
@@ -113,7 +121,8 @@ pub async fn run(
         windows: windows.clone(),
         history: HistoryReader::new(history, log.identity()),
     };
-    let router = router(Arc::clone(&ingest), api, readiness.clone());
+    let routes = danmu_ingest::router(Arc::clone(&ingest)).merge(danmu_api::router(api));
+    let router = guarded(routes, identity, &options.access, readiness.clone())?;
     let router = metrics.measuring(|| counted(router));
     let admin_stop = CancellationToken::new();
     let admin_router = admin::router(Admin {
@@ -149,6 +158,8 @@ pub async fn run(
     }
     public.await?;
     trim.await?;
+    followers.close();
+    followers.wait().await;
     ingest.close().await;
     let finished = loops.finish().await;
     log.close().await;
@@ -158,17 +169,40 @@ pub async fn run(
     finished
 }
 
-/// What the public listener answers. Without tokens every caller is trusted, which is why such a server
-/// listens on loopback unless it is told otherwise.
-fn router(
-    ingest: Arc<Ingest<EmbeddedLog>>,
-    api: Api<MemoryWindows, EmbeddedHistory>,
+/// What stands before the public routes: which pages may ask, whether there is an answer yet, who calls.
+fn guarded(
+    routes: Router,
+    identity: Option<Arc<Identity>>,
+    access: &Access,
     readiness: Readiness,
-) -> Router {
-    let router = danmu_ingest::router(ingest)
-        .merge(danmu_api::router(api))
-        .layer(Extension(Caller::unauthenticated_local()));
-    gated(router, readiness)
+) -> anyhow::Result<Router> {
+    let guard = Guard {
+        identity,
+        private_reads: access.private_reads,
+        now_ms,
+    };
+    let origins = access.allow_origin.iter().map(String::as_str);
+    let origins = Origins::parse(origins).map_err(anyhow::Error::msg)?;
+    Ok(origins.before(gated(guard.before(routes), readiness)))
+}
+
+/// What checks tokens, and keeps up with its file. Without it every caller is trusted, which is why
+/// such a server listens on loopback unless it is told otherwise.
+fn identity(
+    access: &Access,
+    followers: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Arc<Identity>>> {
+    Ok(match &access.tokens {
+        None => None,
+        Some(Tokens::Secrets(secrets)) => Some(Arc::new(Identity::of_secrets(secrets))),
+        Some(Tokens::KeySet(path)) => {
+            let key_set = KeySetFile::open(path.clone())?;
+            let identity = key_set.identity();
+            followers.spawn(key_set.follow(key_set::CHECKED_EVERY, stop.clone()));
+            Some(identity)
+        }
+    })
 }
 
 async fn refill_options(log: &EmbeddedLog) -> anyhow::Result<RefillOptions> {

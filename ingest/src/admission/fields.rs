@@ -21,14 +21,14 @@ const EXT_BYTES_MAX: usize = 1_024;
 
 /// What is wrong with the events of a request.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     invalid: Vec<FieldError>,
     forbidden: Vec<FieldError>,
 }
 
 impl Findings {
     /// Nothing, or the refusal: bad fields first, since they must be mended whoever sends them.
-    pub(super) fn into_result(self) -> Result<(), Rejection> {
+    pub(crate) fn into_result(self) -> Result<(), Rejection> {
         if !self.invalid.is_empty() {
             return Err(Rejection::Invalid(self.invalid));
         }
@@ -44,7 +44,7 @@ impl Findings {
 }
 
 /// The fields of an event, or of an object in it.
-pub(super) struct Fields<'f> {
+pub(crate) struct Fields<'f> {
     index: usize,
     /// Stands before a field's name when it is told: `user.`.
     prefix: &'static str,
@@ -55,33 +55,37 @@ pub(super) struct Fields<'f> {
 
 impl<'f> Fields<'f> {
     /// The fields of the event at `index`; `None`, and noted, where it is no object.
-    pub(super) fn of_event(index: usize, entry: Value, findings: &'f mut Findings) -> Option<Self> {
-        let found_before = findings.len();
-        let mut fields = Self {
-            index,
-            prefix: "",
-            object: Object::new(),
-            findings,
-            found_before,
-        };
+    pub(crate) fn of_event(index: usize, entry: Value, findings: &'f mut Findings) -> Option<Self> {
         match entry {
-            Value::Object(object) => fields.object = object,
+            Value::Object(object) => Some(Self::new(index, object, findings)),
             _ => {
+                let mut fields = Self::new(index, Object::new(), findings);
                 fields.error("", "an event is an object");
-                return None;
+                None
             }
         }
-        Some(fields)
+    }
+
+    /// The fields of an object.
+    pub(crate) fn new(index: usize, object: Object, findings: &'f mut Findings) -> Self {
+        let found_before = findings.len();
+        Self {
+            index,
+            prefix: "",
+            object,
+            findings,
+            found_before,
+        }
     }
 
     /// Notes that a field is bad.
-    pub(super) fn error(&mut self, name: &str, reason: impl Into<String>) {
+    pub(crate) fn error(&mut self, name: &str, reason: impl Into<String>) {
         let error = self.finding(name, reason.into());
         self.findings.invalid.push(error);
     }
 
     /// Notes that a field is bad, unless the same field was noted before.
-    pub(super) fn error_unless_any(&mut self, name: &str, reason: &str) {
+    pub(crate) fn error_unless_any(&mut self, name: &str, reason: &str) {
         let error = self.finding(name, reason.to_owned());
         let noted = |list: &[FieldError]| {
             list.iter()
@@ -93,13 +97,13 @@ impl<'f> Fields<'f> {
     }
 
     /// Notes that the caller may not send this.
-    pub(super) fn forbid(&mut self, name: &str, reason: impl Into<String>) {
+    pub(crate) fn forbid(&mut self, name: &str, reason: impl Into<String>) {
         let error = self.finding(name, reason.into());
         self.findings.forbidden.push(error);
     }
 
     /// Whether nothing was noted of this event.
-    pub(super) fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         self.findings.len() == self.found_before
     }
 
@@ -112,7 +116,7 @@ impl<'f> Fields<'f> {
     }
 
     /// What `read` gives; where the field is absent, notes that and gives `instead`.
-    pub(super) fn need<T>(
+    pub(crate) fn need<T>(
         &mut self,
         name: &str,
         instead: T,
@@ -126,7 +130,7 @@ impl<'f> Fields<'f> {
     }
 
     /// Whether the field is there and not `null`.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.object.get(name).is_some_and(|value| !value.is_null())
     }
 
@@ -135,7 +139,7 @@ impl<'f> Fields<'f> {
     }
 
     /// A string as it is.
-    pub(super) fn string(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn string(&mut self, name: &str) -> Option<String> {
         match self.take(name)? {
             Value::String(text) => Some(text),
             _ => self.bad(name, "is not a string"),
@@ -143,7 +147,7 @@ impl<'f> Fields<'f> {
     }
 
     /// A string that a rule of [`super::text`] allows.
-    pub(super) fn text(
+    pub(crate) fn text(
         &mut self,
         name: &str,
         rule: fn(String) -> Result<String, Fault>,
@@ -155,7 +159,7 @@ impl<'f> Fields<'f> {
     }
 
     /// A word of a closed vocabulary.
-    pub(super) fn word<T>(&mut self, name: &str, parse: fn(&str) -> Option<T>) -> Option<T> {
+    pub(crate) fn word<T>(&mut self, name: &str, parse: fn(&str) -> Option<T>) -> Option<T> {
         match parse(&self.string(name)?) {
             Some(word) => Some(word),
             None => self.bad(name, "is not a word that is known here"),
@@ -163,7 +167,7 @@ impl<'f> Fields<'f> {
     }
 
     /// A whole number within `range`.
-    pub(super) fn integer<T>(&mut self, name: &str, range: RangeInclusive<T>) -> Option<T>
+    pub(crate) fn integer<T>(&mut self, name: &str, range: RangeInclusive<T>) -> Option<T>
     where
         T: TryFrom<i64> + PartialOrd + std::fmt::Display,
     {
@@ -180,19 +184,46 @@ impl<'f> Fields<'f> {
     }
 
     /// A moment, milliseconds since 1970 UTC.
-    pub(super) fn moment(&mut self, name: &str) -> Option<i64> {
+    pub(crate) fn moment(&mut self, name: &str) -> Option<i64> {
         /// The end of the year 9999: beyond it no calendar library follows.
         const MOMENT_MAX: i64 = 253_402_300_799_999;
         self.integer(name, 0..=MOMENT_MAX)
     }
 
+    /// A moment as tokens tell it: seconds since 1970 UTC, maybe with a fraction; in milliseconds.
+    pub(crate) fn numeric_date(&mut self, name: &str) -> Option<i64> {
+        /// The end of the year 9999.
+        const SECONDS_MAX: f64 = 253_402_300_799.0;
+        let seconds = self.take(name)?.as_f64();
+        match seconds.filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds)) {
+            Some(seconds) => Some((seconds * 1_000.0) as i64),
+            None => self.bad(name, "is no number of seconds since 1970"),
+        }
+    }
+
+    /// A list of strings that `parse` takes.
+    pub(crate) fn list<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let Value::Array(values) = self.take(name)? else {
+            return self.bad(name, "is not a list");
+        };
+        let parse = |value: &Value| value.as_str().and_then(&parse);
+        match values.iter().map(parse).collect() {
+            Some(list) => Some(list),
+            None => self.bad(name, "holds what does not belong there"),
+        }
+    }
+
     /// A seq of the room.
-    pub(super) fn seq(&mut self, name: &str) -> Option<u64> {
+    pub(crate) fn seq(&mut self, name: &str) -> Option<u64> {
         self.integer(name, 1..=i64::MAX as u64)
     }
 
     /// True or false.
-    pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, name: &str) -> Option<bool> {
         match self.take(name)? {
             Value::Bool(value) => Some(value),
             _ => self.bad(name, "is not true or false"),
@@ -200,7 +231,7 @@ impl<'f> Fields<'f> {
     }
 
     /// An event's id.
-    pub(super) fn id(&mut self, name: &str) -> Option<EventId> {
+    pub(crate) fn id(&mut self, name: &str) -> Option<EventId> {
         match uuid::Uuid::try_parse(&self.string(name)?) {
             Ok(uuid) => Some(uuid.into()),
             Err(_) => self.bad(name, "is not a UUID"),
@@ -208,7 +239,7 @@ impl<'f> Fields<'f> {
     }
 
     /// The fields of an object in this one.
-    pub(super) fn object(&mut self, name: &'static str) -> Option<Fields<'_>> {
+    pub(crate) fn object(&mut self, name: &'static str) -> Option<Fields<'_>> {
         let object = match self.take(name)? {
             Value::Object(object) => object,
             _ => return self.bad(name, "is not an object"),
@@ -230,7 +261,7 @@ impl<'f> Fields<'f> {
     }
 
     /// String to string, in key order.
-    pub(super) fn ext(&mut self, name: &str) -> Ext<'static> {
+    pub(crate) fn ext(&mut self, name: &str) -> Ext<'static> {
         let object = match self.take(name) {
             None => return Ext::new(),
             Some(Value::Object(object)) => object,

@@ -15,6 +15,7 @@ fn caller(role: Role) -> Caller {
             name: "Ann".into(),
             ext: Vec::new(),
         }),
+        rooms: None,
     }
 }
 

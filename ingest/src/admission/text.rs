@@ -6,19 +6,19 @@
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// The longest comment, in characters after NFC.
-pub(super) const COMMENT_CHARS_MAX: usize = 1_024;
+pub(crate) const COMMENT_CHARS_MAX: usize = 1_024;
 /// The longest title or reason, in characters.
-pub(super) const LINE_CHARS_MAX: usize = 200;
+pub(crate) const LINE_CHARS_MAX: usize = 200;
 /// The longest user name, in characters.
-pub(super) const USER_NAME_CHARS_MAX: usize = 64;
+pub(crate) const USER_NAME_CHARS_MAX: usize = 64;
 /// The longest name of any other thing, in bytes.
-pub(super) const NAME_BYTES_MAX: usize = 64;
+pub(crate) const NAME_BYTES_MAX: usize = 64;
 
 /// What is wrong with a text.
-pub(super) type Fault = &'static str;
+pub(crate) type Fault = &'static str;
 
 /// A comment's text: 1–1,024 characters in NFC, not blank; newline and tab are allowed.
-pub(super) fn comment(text: String) -> Result<String, Fault> {
+pub(crate) fn comment(text: String) -> Result<String, Fault> {
     let text = nfc(text);
     if text
         .chars()
@@ -37,7 +37,7 @@ pub(super) fn comment(text: String) -> Result<String, Fault> {
 }
 
 /// A name: 1–64 bytes.
-pub(super) fn name(text: String) -> Result<String, Fault> {
+pub(crate) fn name(text: String) -> Result<String, Fault> {
     if text.is_empty() {
         return Err("is empty");
     }
@@ -45,7 +45,7 @@ pub(super) fn name(text: String) -> Result<String, Fault> {
 }
 
 /// Up to 64 bytes.
-pub(super) fn short(text: String) -> Result<String, Fault> {
+pub(crate) fn short(text: String) -> Result<String, Fault> {
     check_plain(&text)?;
     if text.len() > NAME_BYTES_MAX {
         return Err("is longer than 64 bytes");
@@ -54,7 +54,7 @@ pub(super) fn short(text: String) -> Result<String, Fault> {
 }
 
 /// A user's name: up to 64 characters.
-pub(super) fn user_name(text: String) -> Result<String, Fault> {
+pub(crate) fn user_name(text: String) -> Result<String, Fault> {
     check_plain(&text)?;
     if text.chars().count() > USER_NAME_CHARS_MAX {
         return Err("is longer than 64 characters");
@@ -63,7 +63,7 @@ pub(super) fn user_name(text: String) -> Result<String, Fault> {
 }
 
 /// A title or reason: up to 200 characters.
-pub(super) fn line(text: String) -> Result<String, Fault> {
+pub(crate) fn line(text: String) -> Result<String, Fault> {
     check_plain(&text)?;
     if text.chars().count() > LINE_CHARS_MAX {
         return Err("is longer than 200 characters");

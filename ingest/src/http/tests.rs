@@ -234,6 +234,7 @@ async fn who_calls_decides() {
             name: "".into(),
             ext: Vec::new(),
         }),
+        rooms: None,
     };
     let server = Server::start(Some(viewer));
     let answer = server

@@ -37,12 +37,14 @@ fn nothing_given_is_the_defaults() {
         flags(|_| {}),
         expect![[r#"
             admin = "127.0.0.1:8081"
+            allow_origin = []
             data = "./danmu-data"
             history = "embedded:./danmu-data/history"
             insecure = false
             listen = "127.0.0.1:8080"
             log = "embedded:./danmu-data/log"
             log_format = "text"
+            private_reads = false
             roles = "ingest,windows,history,api"
             windows = "memory:"
         "#]],
@@ -60,12 +62,14 @@ fn flags_go_before_variables_before_the_file() {
         flags(|args| args.admin = Some("127.0.0.1:3".into())),
         expect![[r#"
             admin = "127.0.0.1:3"
+            allow_origin = []
             data = "from-file"
             history = "embedded:from-file/history"
             insecure = false
             listen = "127.0.0.1:2"
             log = "embedded:from-file/log"
             log_format = "text"
+            private_reads = false
             roles = "ingest,windows,history,api"
             windows = "memory:"
         "#]],
@@ -114,10 +118,10 @@ fn beyond_loopback_needs_consent() {
         &[],
         flags(everywhere),
         expect![[r#"
-        the configuration is not usable:
-          listen (--listen): is not loopback, and without tokens everybody may do everything there: --insecure allows it
-        exit 64
-    "#]],
+            the configuration is not usable:
+              listen (--listen): is not loopback, and without tokens everybody may do everything there: a token secret or --jwks closes it, --insecure allows it
+            exit 64
+        "#]],
     );
     let consent = flags(|args| {
         everywhere(args);
@@ -129,12 +133,14 @@ fn beyond_loopback_needs_consent() {
         consent,
         expect![[r#"
             admin = "127.0.0.1:8081"
+            allow_origin = []
             data = "./danmu-data"
             history = "embedded:./danmu-data/history"
             insecure = true
             listen = "0.0.0.0:80"
             log = "embedded:./danmu-data/log"
             log_format = "text"
+            private_reads = false
             roles = "ingest,windows,history,api"
             windows = "memory:"
         "#]],
@@ -165,14 +171,118 @@ fn the_printed_configuration_gives_itself_again() {
         ConfigArgs::default(),
         expect![[r#"
             admin = "127.0.0.1:8081"
+            allow_origin = []
             data = "somewhere"
             history = "embedded:somewhere/history"
             insecure = false
             listen = "127.0.0.1:8080"
             log = "embedded:somewhere/log"
             log_format = "text"
+            private_reads = false
             roles = "ingest,windows,history,api"
             windows = "memory:"
+        "#]],
+    );
+}
+
+/// A file with `text`, and its path.
+fn file(text: &str) -> (tempfile::NamedTempFile, String) {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(text.as_bytes()).expect("a written file");
+    let path = file.path().display().to_string();
+    (file, path)
+}
+
+const SECRET: &str = "a secret of at least thirty-two bytes";
+
+#[test]
+fn tokens_open_the_way_beyond_loopback_and_secrets_are_not_printed() {
+    let (_file, path) = file(&format!("{SECRET}\n"));
+    let args = flags(|args| {
+        args.listen = Some("0.0.0.0:80".into());
+        args.token_secret_file = Some(path);
+        args.private_reads = true;
+        args.allow_origin = vec!["https://a.example".into(), "https://b.example".into()];
+    });
+    check(
+        "",
+        &[("DANMU_TOKEN_SECRET_PREVIOUS", SECRET)],
+        args,
+        expect![[r#"
+            admin = "127.0.0.1:8081"
+            allow_origin = ["https://a.example", "https://b.example"]
+            data = "./danmu-data"
+            history = "embedded:./danmu-data/history"
+            insecure = false
+            listen = "0.0.0.0:80"
+            log = "embedded:./danmu-data/log"
+            log_format = "text"
+            private_reads = true
+            roles = "ingest,windows,history,api"
+            windows = "memory:"
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_tokens_is_told_without_them() {
+    check(
+        "token_secret_previous = 'short'\nallow_origin = ['*', 'https://a.example']\n",
+        &[("DANMU_TOKEN_SECRET", "short too")],
+        flags(|_| {}),
+        expect![[r#"
+            the configuration is not usable:
+              token_secret (DANMU_TOKEN_SECRET): has fewer than 32 bytes
+              token_secret_previous (FILE): has fewer than 32 bytes
+              allow_origin (FILE): "*" is no origin like https://example.org
+            exit 78
+        "#]],
+    );
+    let (_file, path) = file("{}");
+    check(
+        "private_reads = true\n",
+        &[("DANMU_TOKEN_SECRET_PREVIOUS", SECRET)],
+        flags(|_| {}),
+        expect![[r#"
+            the configuration is not usable:
+              token_secret_previous (DANMU_TOKEN_SECRET_PREVIOUS): is the one before token_secret, which is missing
+            exit 78
+        "#]],
+    );
+    check(
+        "private_reads = true\n",
+        &[],
+        flags(|_| {}),
+        expect![[r#"
+            the configuration is not usable:
+              private_reads (FILE): needs tokens: a token secret or jwks
+            exit 78
+        "#]],
+    );
+    let args = flags(|args| args.jwks = Some(path.clone()));
+    let unusable = load(&args, []).expect_err("no key set").to_string();
+    expect![[r#"
+        the configuration is not usable:
+          jwks (--jwks): JWKS: it is no JWK set"#]]
+    .assert_eq(&unusable.replace(&path, "JWKS"));
+}
+
+#[test]
+fn a_secret_and_a_key_set_exclude_each_other() {
+    let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519",
+        "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let (_file, path) = file(key);
+    let args = flags(|args| args.jwks = Some(path.clone()));
+    let config = load(&args, []).expect("a key set alone is enough");
+    assert!(config.access.tokens.is_some());
+    check(
+        "",
+        &[("DANMU_TOKEN_SECRET", SECRET)],
+        args,
+        expect![[r#"
+            the configuration is not usable:
+              jwks (--jwks): is given beside a token secret
+            exit 64
         "#]],
     );
 }

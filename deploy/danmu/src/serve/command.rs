@@ -63,6 +63,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         log: config.log,
         history: config.history,
         dead_letters: config.data.join("dead-letters.jsonl"),
+        access: config.access,
     };
     let stop = CancellationToken::new();
     let mut server = std::pin::pin!(run(public, admin, options, stop.clone()));

@@ -8,14 +8,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::Json;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use danmu_ingest::http::Refused;
 use danmu_processors::projector::{PartitionStanding, Standing};
-use danmu_schemas::problem::{self, Problem, ProblemType};
+use danmu_schemas::problem::{Problem, ProblemType};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -105,15 +104,7 @@ async fn gate(State(readiness): State<Readiness>, request: Request, next: Next) 
 
 fn starting() -> Response {
     let problem = Problem::new(ProblemType::Starting).retry_after_s(STARTING_RETRY_S);
-    let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(problem)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(problem::CONTENT_TYPE),
-    );
-    headers.insert(header::RETRY_AFTER, STARTING_RETRY_S.into());
-    response.extensions_mut().insert(ProblemType::Starting);
-    response
+    Refused::from(problem).into_response()
 }
 
 #[cfg(test)]

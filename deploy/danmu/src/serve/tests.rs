@@ -20,12 +20,17 @@ struct Running {
 
 impl Running {
     async fn start(data: &Path) -> Self {
+        Self::start_for(data, Access::default()).await
+    }
+
+    async fn start_for(data: &Path, access: Access) -> Self {
         let public = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let admin = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let options = Options {
             log: data.join("log"),
             history: data.join("history"),
             dead_letters: data.join("dead-letters.jsonl"),
+            access,
         };
         let stop = CancellationToken::new();
         let (public_at, admin_at) = (
@@ -65,8 +70,17 @@ impl Running {
     }
 
     async fn post(&self, path: &'static str, body: &'static str) -> (u16, serde_json::Value) {
+        self.post_as(None, path, body).await
+    }
+
+    async fn post_as(
+        &self,
+        token: Option<String>,
+        path: &'static str,
+        body: &'static str,
+    ) -> (u16, serde_json::Value) {
         let base = format!("http://{}", self.public);
-        let answer = move || Server::new(&base, None).post(path, body.as_bytes());
+        let answer = move || Server::new(&base, token).post(path, body.as_bytes());
         let answer = blocking(answer).await.expect("a last word");
         (answer.status, answer.body)
     }
@@ -217,4 +231,65 @@ async fn a_second_server_on_the_same_data_does_not_start() {
         .expect_err("an error");
     assert!(format!("{error:#}").contains("open elsewhere"), "{error:#}");
     first.finish().await;
+}
+
+const SECRET: &str = "a secret of at least thirty-two bytes";
+
+fn signed(role: &str) -> String {
+    let exp = now_ms() / 1_000 + 600;
+    let claims = serde_json::json!({
+        "sub": "u7", "name": "Sub", "role": role, "rooms": ["r1"], "exp": exp,
+    });
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_a_secret_knows_its_callers_by_their_tokens() {
+    let data = tempfile::tempdir().expect("a directory");
+    let access = Access {
+        tokens: Some(Tokens::Secrets(danmu_ingest::identity::Secrets {
+            current: SECRET.into(),
+            previous: None,
+        })),
+        ..Access::default()
+    };
+    let server = Running::start_for(data.path(), access).await;
+    server.wait_until_ready().await;
+    let own = r#"{"kind":"comment","text":"hi"}"#;
+    let status = async |token: Option<&str>, path, body| {
+        let token = token.map(signed);
+        server.post_as(token, path, body).await.0
+    };
+    let events = "/v1/rooms/r1/events";
+    assert_eq!(status(None, events, own).await, 401);
+    assert_eq!(status(Some("viewer"), events, own).await, 200);
+    assert_eq!(
+        status(Some("viewer"), "/v1/rooms/r2/events", own).await,
+        403
+    );
+    assert_eq!(status(Some("viewer"), events, HELLO).await, 403);
+    assert_eq!(status(Some("backend"), events, HELLO).await, 200);
+    assert_eq!(
+        status(Some("viewer"), "/v1/rooms/r2/likes", r#"{"count":1}"#).await,
+        403
+    );
+    assert_eq!(
+        status(None, "/v1/rooms/r1/likes", r#"{"count":1}"#).await,
+        401
+    );
+
+    let url = format!("http://{}{events}?after=0&density=full", server.public);
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let url = url.clone();
+        let read = move || ureq::get(&url).call().expect("a read needs no token");
+        let mut answer = blocking(read).await;
+        let page = answer.body_mut().read_to_string().expect("text");
+        if page.contains(r#""id":"u7","name":"Sub""#) && page.contains(r#""id":"u1""#) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{page}");
+    }
+    server.finish().await;
 }

@@ -1,0 +1,133 @@
+//! Who may call: the keys that tokens are signed with, and the pages that may talk to the server.
+//!
+//! A secret comes from a variable or a file, never from a flag, which every process of the machine could
+//! read; it is never printed. Secrets and a key set exclude each other, because a token must have one
+//! kind of issuer.
+
+use std::path::PathBuf;
+
+use danmu_ingest::identity::{SECRET_BYTES_MIN, Secrets};
+use danmu_ingest::{Identity, Origins};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Settings, Source, flag};
+
+/// Who may call.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// What tokens are signed with; `None` where every caller is trusted with everything.
+    pub tokens: Option<Tokens>,
+    /// Whether reads of a room need a token that is for it.
+    pub private_reads: bool,
+    /// The origins whose pages may talk to the server, as they were listed.
+    pub allow_origin: Vec<String>,
+}
+
+/// What tokens are signed with.
+#[derive(Debug, Clone)]
+pub enum Tokens {
+    /// Secrets.
+    Secrets(Secrets),
+    /// The keys of the JWK set in this file.
+    KeySet(PathBuf),
+}
+
+impl Access {
+    pub(super) fn add_to(&self, table: &mut toml::Table) {
+        if let Some(Tokens::KeySet(path)) = &self.tokens {
+            table.insert("jwks".to_owned(), path.display().to_string().into());
+        }
+        table.insert("private_reads".to_owned(), self.private_reads.into());
+        table.insert("allow_origin".to_owned(), self.allow_origin.clone().into());
+    }
+}
+
+impl Settings {
+    pub(super) fn access(&mut self) -> Option<Access> {
+        let tokens = self.tokens();
+        let private_reads = self.value("private_reads", "false", flag);
+        let allow_origin = self.value("allow_origin", "", origins);
+        if private_reads == Some(true) && matches!(tokens, Some(None)) {
+            let what = "needs tokens: a token secret or jwks".to_owned();
+            self.problem(self.source("private_reads"), "private_reads", what);
+        }
+        Some(Access {
+            tokens: tokens?,
+            private_reads: private_reads?,
+            allow_origin: allow_origin?,
+        })
+    }
+
+    /// What tokens are signed with, if anything; nothing at all where it is not understood.
+    fn tokens(&mut self) -> Option<Option<Tokens>> {
+        let current = self.secret("token_secret");
+        let previous = self.secret("token_secret_previous");
+        let key_set = self
+            .is_given("jwks")
+            .then(|| self.value("jwks", "", key_set));
+        match (current?, previous?, key_set) {
+            (None, None, None) => Some(None),
+            (None, None, Some(path)) => Some(Some(Tokens::KeySet(path?))),
+            (Some(current), previous, None) => {
+                Some(Some(Tokens::Secrets(Secrets { current, previous })))
+            }
+            (None, Some(_), None) => {
+                let what = "is the one before token_secret, which is missing".to_owned();
+                self.refuse("token_secret_previous", what)
+            }
+            (_, _, Some(_)) => self.refuse("jwks", "is given beside a token secret".to_owned()),
+        }
+    }
+
+    /// The secret of `key`, or in the file of `key` with `_file` after it.
+    fn secret(&mut self, key: &str) -> Option<Option<SecretString>> {
+        let file = format!("{key}_file");
+        match (self.is_given(key), self.is_given(&file)) {
+            (false, false) => Some(None),
+            (true, false) => self.value(key, "", |text| secret(text)).map(Some),
+            (false, true) => self.value(&file, "", secret_in_file).map(Some),
+            (true, true) => self.refuse(&file, format!("is given beside {key}")),
+        }
+    }
+
+    fn is_given(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
+    fn source(&self, key: &str) -> Source {
+        let given = self.values.get(key);
+        given.map_or(Source::Default, |(source, _)| source.clone())
+    }
+
+    fn refuse<T>(&mut self, key: &str, what: String) -> Option<T> {
+        self.problem(self.source(key), key, what);
+        None
+    }
+}
+
+fn secret(text: &str) -> Result<SecretString, String> {
+    if text.len() < SECRET_BYTES_MIN {
+        return Err(format!("has fewer than {SECRET_BYTES_MIN} bytes"));
+    }
+    Ok(text.into())
+}
+
+/// The secret in a file, without the end of its line.
+fn secret_in_file(path: &str) -> Result<SecretString, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let text = SecretString::from(text);
+    secret(text.expose_secret().trim_end_matches(['\r', '\n']))
+}
+
+/// The path of a JWK set that can be used.
+fn key_set(path: &str) -> Result<PathBuf, String> {
+    let json = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+    Identity::of_key_set(&json).map_err(|error| format!("{path}: {error}"))?;
+    Ok(path.into())
+}
+
+fn origins(text: &str) -> Result<Vec<String>, String> {
+    let list = text.split(',').map(str::trim).filter(|one| !one.is_empty());
+    Origins::parse(list.clone())?;
+    Ok(list.map(str::to_owned).collect())
+}
