@@ -8,5 +8,6 @@
 mod import;
 mod log;
 mod model;
+mod operation;
 mod projection;
 mod tidy;

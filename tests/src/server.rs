@@ -5,8 +5,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -37,11 +38,20 @@ pub fn run(arguments: &[&str]) -> Output {
     danmu().args(arguments).output().expect("the binary runs")
 }
 
+/// Sends a process SIGTERM.
+pub fn terminate(process: &Child) {
+    let kill = format!("kill -TERM {}", process.id());
+    let sent = Command::new("sh").args(["-c", &kill]).status();
+    assert!(sent.expect("a shell runs").success(), "{kill}");
+}
+
 /// A server in a process of its own.
 pub struct Server {
     process: Child,
     public: String,
     admin: String,
+    /// Every line that it logs.
+    log: Option<JoinHandle<Vec<String>>>,
 }
 
 impl Server {
@@ -54,7 +64,13 @@ impl Server {
 
     /// Starts a server over `data`, which then has its addresses and nothing more.
     pub fn start_without_waiting(data: &Path) -> Self {
-        let mut process = danmu()
+        Self::start_configured(data, |_| {})
+    }
+
+    /// The same, with more arguments or variables.
+    pub fn start_configured(data: &Path, configure: impl FnOnce(&mut Command)) -> Self {
+        let mut command = danmu();
+        command
             .args([
                 "serve",
                 "--listen",
@@ -64,17 +80,24 @@ impl Server {
                 "--data",
             ])
             .arg(data)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
-        let mut lines = BufReader::new(process.stderr.take().expect("it is piped")).lines();
-        let line = lines
-            .by_ref()
-            .map(|line| line.expect("logs are UTF-8"))
-            .find(|line| line.contains("listen="))
-            .expect("a server says where it listens");
+            .stderr(Stdio::piped());
+        configure(&mut command);
+        let mut process = command.spawn().expect("the binary runs");
+        let stderr = BufReader::new(process.stderr.take().expect("it is piped"));
+        let mut lines = stderr.lines().map(|line| line.expect("logs are UTF-8"));
+        let mut log = Vec::new();
+        let line = loop {
+            log.push(lines.next().expect("a server says where it listens"));
+            match log.last() {
+                Some(line) if line.contains("listen=") => break line.clone(),
+                _ => {}
+            }
+        };
         // What is not read would block the server once the pipe is full.
-        std::thread::spawn(move || lines.for_each(drop));
+        let log = std::thread::spawn(move || {
+            log.extend(lines);
+            log
+        });
         let address = |name: &str| {
             let after = line.split(name).nth(1).expect("both addresses are told");
             format!(
@@ -86,6 +109,7 @@ impl Server {
             public: address(" listen="),
             admin: address(" admin="),
             process,
+            log: Some(log),
         }
     }
 
@@ -137,6 +161,14 @@ impl Server {
                 .expect("a page has a cursor")
                 .to_owned();
         }
+    }
+
+    /// Stops the server as its machine does, with SIGTERM: how it ended, and every line that it logged.
+    pub fn terminate(mut self) -> (ExitStatus, Vec<String>) {
+        terminate(&self.process);
+        let status = self.process.wait().expect("it ends");
+        let log = self.log.take().expect("a server is stopped once");
+        (status, log.join().expect("logs are UTF-8"))
     }
 
     /// Ends the server as a power cut would.
