@@ -33,7 +33,7 @@ enum Command {
     Import(import::ImportArgs),
     /// Write a broadcast of a server to a file
     Export(export::ExportArgs),
-    /// Prove that a stopped server's history is what its log says
+    /// Prove that what the read models hold is what the log says
     Verify(verify::VerifyArgs),
     /// Build a read model of a stopped server again from its log
     Rebuild(rebuild::RebuildArgs),

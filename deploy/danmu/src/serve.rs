@@ -16,6 +16,7 @@ mod requests;
 #[cfg(test)]
 mod tests;
 mod trim;
+mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use loops::Loops;
 use metrics::{Gauges, Metrics, connections};
 use readiness::{Readiness, gated};
 use requests::counted;
+use verify::Verifications;
 
 /// How long likes are summed.
 const LIKES_FLUSH_AFTER: std::time::Duration = std::time::Duration::from_millis(200);
@@ -117,6 +119,12 @@ pub async fn run(
         log.routes().clone(),
         likes_options(),
     ));
+    let verifications = Verifications::new(
+        log.clone(),
+        HistoryReader::new(history.clone(), log.identity()),
+        windows.clone(),
+        stop.clone(),
+    );
     let api = Api {
         windows: windows.clone(),
         history: HistoryReader::new(history, log.identity()),
@@ -129,6 +137,7 @@ pub async fn run(
         readiness,
         metrics: metrics.clone(),
         gauges: Arc::new(gauges),
+        verifications: verifications.clone(),
     });
     let upkeep = tokio::spawn(metrics.clone().upkeep(admin_stop.clone()));
     let admin = tokio::spawn(accept(
@@ -162,6 +171,7 @@ pub async fn run(
     followers.wait().await;
     ingest.close().await;
     let finished = loops.finish().await;
+    verifications.ended().await;
     log.close().await;
     admin_stop.cancel();
     admin.await?;

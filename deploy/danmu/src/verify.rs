@@ -1,48 +1,147 @@
-//! `danmu verify`: proves that a stopped server's history is what its log says.
+//! `danmu verify`: proves that what the read models hold is what the log says.
 //!
-//! The log is settled again from its first record and compared with what is stored, event by event,
-//! state by state. Nothing is written.
+//! On stopped data the log is settled again here and compared with the history; a running server is
+//! asked by its admin listener, and compares its windows too. Nothing is written. The first difference
+//! is printed by its room and name, never with content.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
-use danmu_processors::verify::verify;
-use danmu_projections::{EmbeddedHistory, HistoryReader};
+use anyhow::{Context, bail};
+use danmu_processors::verify::{Options, Progress, Report, Sources, verify};
+use danmu_projections::{EmbeddedHistory, HistoryReader, MemoryWindows};
+use danmu_schemas::RoomId;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::inspect::open_log;
+use line::Line;
+
+pub mod line;
 
 /// What `danmu verify` is asked to do.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
-    /// The server's data directory
-    #[arg(long, default_value = "./danmu-data")]
+    /// A stopped server's data directory
+    #[arg(long, default_value = "./danmu-data", conflicts_with = "admin")]
     data: PathBuf,
+    /// A running server's admin listener, like http://127.0.0.1:8081
+    #[arg(long)]
+    admin: Option<String>,
+    /// This room alone
+    #[arg(long)]
+    room: Option<RoomId>,
 }
 
 /// Verifies; the code is 1 if anything differs, and the first difference is printed.
 pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let report = runtime.block_on(async {
-        let log = open_log(&args.data)?;
-        let directory = args.data.join("history");
-        let rows = EmbeddedHistory::open(&directory)
-            .with_context(|| format!("history in {}", directory.display()))?;
-        let history = HistoryReader::new(rows, log.identity());
-        let report = verify(&mut log.reader(), log.routes(), &history).await?;
-        log.close().await;
-        anyhow::Ok(report)
-    })?;
+    let bar = progress_bar()?;
+    let room = args.room.clone();
+    let report = match &args.admin {
+        Some(admin) => ask(admin, args.room.as_ref(), &bar)?,
+        None => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(verify_stopped(&args.data, args.room, &bar))?
+        }
+    };
+    bar.finish_and_clear();
+    if let Some(room) = room.filter(|_| report.rooms == 0 && report.differences == 0) {
+        bail!("the log has no room {room}");
+    }
+    print(&report)
+}
+
+async fn verify_stopped(
+    data: &Path,
+    room: Option<RoomId>,
+    bar: &ProgressBar,
+) -> anyhow::Result<Report> {
+    let log = open_log(data)?;
+    let directory = data.join("history");
+    let rows = EmbeddedHistory::open(&directory)
+        .with_context(|| format!("history in {}", directory.display()))?;
+    let sources = Sources {
+        history: HistoryReader::new(rows, log.identity()),
+        windows: None::<MemoryWindows>,
+    };
+    let options = Options {
+        room,
+        ..Options::default()
+    };
+    let progress = |progress| {
+        show(progress, bar);
+        ControlFlow::Continue(())
+    };
+    let mut reader = log.reader();
+    let report = verify(&mut reader, log.routes(), &sources, &options, progress).await?;
+    log.close().await;
+    Ok(report)
+}
+
+/// Has a running server verify itself.
+fn ask(admin: &str, room: Option<&RoomId>, bar: &ProgressBar) -> anyhow::Result<Report> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .build()
+        .into();
+    let mut url = format!("{}/verify", admin.trim_end_matches('/'));
+    if let Some(room) = room {
+        url = format!("{url}?room={room}");
+    }
+    let mut response = agent.post(&url).send_empty()?;
+    if response.status() != 200 {
+        let why = response.body_mut().read_to_string()?;
+        bail!("the server answered {}: {}", response.status(), why.trim());
+    }
+    for line in BufReader::new(response.body_mut().as_reader()).lines() {
+        match serde_json::from_str(&line?).context("the server's answer")? {
+            Line::Progress(progress) => show(progress, bar),
+            Line::Report(report) => return Ok(report),
+            Line::Error(why) => bail!(why),
+        }
+    }
+    bail!("the server's answer broke off")
+}
+
+fn progress_bar() -> anyhow::Result<ProgressBar> {
+    let style = ProgressStyle::with_template(
+        "{msg} {bar:40} {human_pos}/{human_len} records {per_sec} {eta}",
+    )?;
+    Ok(ProgressBar::new(0).with_style(style))
+}
+
+fn show(progress: Progress, bar: &ProgressBar) {
+    bar.set_message(format!("pass {}", progress.pass));
+    bar.set_length(progress.total);
+    bar.set_position(progress.read);
+}
+
+fn print(report: &Report) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "{} records, {} rooms, {} events, {} facts; digest {:016x}",
-        report.records, report.rooms, report.events, report.facts, report.digest,
+        "{} records, {} rooms, {} events, {} facts, {} states, {} remembered, {} in windows; digest \
+         {:016x}",
+        report.records,
+        report.rooms,
+        report.events,
+        report.facts,
+        report.states,
+        report.remembered,
+        report.window_events,
+        report.digest,
     )?;
-    let Some(first) = report.first_difference else {
+    if report.windows_unknown > 0 {
+        let unknown = report.windows_unknown;
+        writeln!(
+            out,
+            "{unknown} rooms' windows are being refilled: not compared"
+        )?;
+    }
+    let Some(first) = &report.first_difference else {
         writeln!(out, "equal")?;
         return Ok(ExitCode::SUCCESS);
     };

@@ -59,6 +59,10 @@ impl RecentEvents {
         self.by_author.get(&user).map(|(_, clock)| *clock)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The oldest log clock that is still needed.
     pub(super) fn since(&self) -> Option<i64> {
         self.entries.front().map(|(_, oldest)| oldest.clock)
@@ -122,6 +126,10 @@ impl RecentGifts {
     /// The gift of that id; `reversed` says whether it was taken back.
     pub(super) fn get(&self, id: EventId) -> Option<&GiftMemory> {
         self.by_id.get(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// The oldest log clock that is still needed.

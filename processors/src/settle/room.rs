@@ -97,6 +97,11 @@ impl Room {
         &self.fields
     }
 
+    /// How many events and gifts the room remembers.
+    pub fn remembered_len(&self) -> usize {
+        self.events.len() + self.gifts.len()
+    }
+
     /// Takes what settling changed since the last taking, all of it in the epoch of `position`, the
     /// room's last record.
     pub fn take_change(&mut self, room: &RoomId, position: Position) -> RoomChange {

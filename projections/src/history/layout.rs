@@ -7,13 +7,18 @@
 use std::ops::Range;
 
 use bytes::{Buf, Bytes};
-use danmu_schemas::codec::{self, DecodeError};
-use danmu_schemas::fact::{Fact, FactBody, Moderation};
+use danmu_schemas::codec::DecodeError;
 use danmu_schemas::state::Field;
 use danmu_schemas::{Cursor, Generation, LogIdentity, Position, RoomId, Seq, Slot, sealed};
 
 use super::store::Row;
 use crate::projection::StoredState;
+
+mod facts;
+mod tables;
+
+pub use facts::{FactKind, fact_position, fact_row, read_fact};
+pub use tables::{Table, read_room, rows_of, rows_past};
 
 /// A row's key.
 pub type Key = Vec<u8>;
@@ -359,75 +364,6 @@ pub fn read_moderation_key(room: &RoomId, key: &[u8]) -> Result<Seq, DecodeError
         .and_then(|rest| rest.first_chunk::<8>())
         .map(|seq| Seq(u64::from_be_bytes(*seq)))
         .ok_or(DecodeError::Malformed("no key of a moderation"))
-}
-
-fn moderation_key(room: &RoomId, by: Cursor, moderation: &Moderation) -> Key {
-    let key = KeyBuilder::new(MODERATION).room(room).cursor(by);
-    match moderation {
-        Moderation::Deleted { target } => key.bytes(b"d").seq(*target).0,
-        Moderation::Hidden { user, .. } => key.bytes(b"h").bytes(user.as_bytes()).0,
-        Moderation::Erased { target } => key.bytes(b"e").seq(*target).0,
-        Moderation::UserErased { user } => key.bytes(b"u").bytes(user.as_bytes()).0,
-    }
-}
-
-/// A fact.
-pub fn fact_row(room: &RoomId, fact: &Fact) -> Row {
-    let (key, body) = match &fact.body {
-        FactBody::BroadcastStarted { broadcast, started } => {
-            (started_key(room, *broadcast), codec::to_stored(started))
-        }
-        FactBody::BroadcastEnded { broadcast, ended } => {
-            (ended_key(room, *broadcast), codec::to_stored(ended))
-        }
-        FactBody::Interruption {
-            broadcast,
-            by_seq,
-            interruption,
-        } => (
-            part_key(
-                room,
-                *broadcast,
-                BroadcastPart::Interruptions,
-                by_seq.0 as i64,
-            ),
-            codec::to_stored(interruption),
-        ),
-        FactBody::SegmentOpened {
-            broadcast,
-            n,
-            segment,
-        } => (
-            part_key(room, *broadcast, BroadcastPart::Segments, *n),
-            codec::to_stored(segment),
-        ),
-        FactBody::HeatBucketOpened {
-            broadcast,
-            n,
-            before,
-        } => (
-            part_key(room, *broadcast, BroadcastPart::Heat, *n),
-            codec::to_stored(before),
-        ),
-        FactBody::Moderated { by, moderation } => (
-            moderation_key(room, *by, moderation),
-            codec::to_stored(moderation),
-        ),
-    };
-    Row {
-        key,
-        timestamp: fact.position.timestamp(),
-        body,
-    }
-}
-
-/// The position of the record that a fact's row came from.
-pub fn fact_position(row: &Row) -> Position {
-    let record = row.timestamp / 2;
-    Position::new(
-        (record >> 40) as u32,
-        (record & Position::OFFSET_MAX as u64) as i64,
-    )
 }
 
 /// A key as an error names it: its family and its printable part.

@@ -13,6 +13,7 @@ use crate::projection::{StoreError, StoredState};
 
 mod broadcasts;
 mod events;
+mod rows;
 mod segments;
 
 pub use broadcasts::Broadcast;
@@ -83,12 +84,24 @@ impl<S: HistoryStore> HistoryReader<S> {
         };
         let wrong = |e| damaged(&row.key, e);
         let (_, position) = layout::read_state_key(&row.key).map_err(wrong)?;
-        let mut state = layout::read_state(&row.body).map_err(wrong)?;
+        let without_memory = layout::read_state(&row.body).map_err(wrong)?;
+        let state = StoredState {
+            core: without_memory.core,
+            fields: without_memory.fields,
+            ..self.remembered(room, at).await?
+        };
+        Ok(Some((position, state)))
+    }
+
+    /// The memory that goes with a room's state at a position, and nothing else of the state.
+    pub async fn remembered(&self, room: &RoomId, at: Position) -> Result<StoredState, StoreError> {
         let events = self.memory(room, MemoryKind::Events, at).await?;
         let gifts = self.memory(room, MemoryKind::Gifts, at).await?;
-        state.event_memory = events.into_iter().map(|row| row.body).collect();
-        state.gift_memory = gifts.into_iter().map(|row| row.body).collect();
-        Ok(Some((position, state)))
+        Ok(StoredState {
+            event_memory: events.into_iter().map(|row| row.body).collect(),
+            gift_memory: gifts.into_iter().map(|row| row.body).collect(),
+            ..StoredState::default()
+        })
     }
 
     /// Blocks of a room's memory that begin at or below a position, oldest first.

@@ -1,21 +1,22 @@
 //! The admin listener: is the process alive, is it ready and why not, which build is it, what does it
-//! measure.
+//! measure, and are its read models what its log says.
 //!
 //! It is a listener of its own, so that an operator can reach it when the public one is full, and so
 //! that what it tells never reaches a viewer.
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::metrics::{Gauges, Metrics};
 use super::now_ms;
 use super::readiness::Readiness;
+use super::verify::{self, Asked, Verifications};
 
 /// The media type of what Prometheus reads.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -29,6 +30,8 @@ pub struct Admin {
     pub metrics: Metrics,
     /// What is looked up for each answer.
     pub gauges: Arc<Gauges>,
+    /// What proves the read models.
+    pub verifications: Verifications,
 }
 
 /// The admin endpoints.
@@ -38,6 +41,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/version", get(version))
+        .route("/verify", post(verified))
         .with_state(admin)
 }
 
@@ -55,6 +59,10 @@ async fn metrics(State(admin): State<Admin>) -> Response {
         admin.metrics.render(),
     )
         .into_response()
+}
+
+async fn verified(State(admin): State<Admin>, Query(asked): Query<Asked>) -> Response {
+    verify::verify(admin.verifications, asked).await
 }
 
 async fn version() -> Json<Value> {

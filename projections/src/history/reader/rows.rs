@@ -1,0 +1,37 @@
+//! Rows as they stand, one by one in the order of their keys, repeats and surplus included: for
+//! whoever proves that nothing is missing, altered or too much. No watermark is minded here.
+
+use danmu_schemas::RoomId;
+
+use super::{HistoryReader, damaged, just_after};
+use crate::history::layout::{self, Table};
+use crate::history::store::{HistoryStore, Order, Row};
+use crate::projection::StoreError;
+
+impl<S: HistoryStore> HistoryReader<S> {
+    /// A room's first row in a table, or the one after the key `past`.
+    pub async fn row_past(
+        &self,
+        table: Table,
+        room: &RoomId,
+        past: Option<&[u8]>,
+    ) -> Result<Option<Row>, StoreError> {
+        let mut range = layout::rows_of(table, room);
+        if let Some(past) = past {
+            range.start = just_after(past.to_vec());
+        }
+        self.first(range, Order::Ascending).await
+    }
+
+    /// The first room with rows in a table, or the one after `past`.
+    pub async fn room_past(
+        &self,
+        table: Table,
+        past: Option<&RoomId>,
+    ) -> Result<Option<RoomId>, StoreError> {
+        let range = layout::rows_past(table, past);
+        let row = self.first(range, Order::Ascending).await?;
+        row.map(|row| layout::read_room(table, &row.key).map_err(|e| damaged(&row.key, e)))
+            .transpose()
+    }
+}
