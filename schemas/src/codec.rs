@@ -4,6 +4,7 @@
 //! truncated datum, trailing bytes and an unknown schema, never guessing. What is kept at rest is
 //! sealed besides, so that an altered byte is never taken for content.
 
+mod control;
 mod fact;
 pub(crate) mod primitives;
 mod room_event;

@@ -8,6 +8,7 @@
 pub mod caller;
 pub mod chunk;
 pub mod codec;
+pub mod control;
 pub mod event;
 pub mod fact;
 pub mod hash;
@@ -19,6 +20,7 @@ pub mod settled;
 pub mod state;
 
 pub use caller::{Caller, Role};
+pub use control::SlotControl;
 pub use event::{Body, RoomEvent};
 pub use ids::{Cursor, EventId, Generation, RoomId, Seq, Slot, UserHash};
 pub use position::{LogIdentity, Partition, Position};

@@ -101,6 +101,20 @@ pub struct Totals {
     pub gift_value: Vec<i64>,
 }
 
+impl Totals {
+    /// What was added since they were `before`.
+    pub fn since(&self, before: &Self) -> Self {
+        let earlier = before.gift_value.iter().chain(std::iter::repeat(&0));
+        let values = self.gift_value.iter().zip(earlier);
+        Self {
+            comments: self.comments - before.comments,
+            gifts: self.gifts - before.gifts,
+            likes: self.likes - before.likes,
+            gift_value: values.map(|(now, before)| now - before).collect(),
+        }
+    }
+}
+
 /// Visible comments by the second of their event time, anew with each broadcast.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CrowdSecond {

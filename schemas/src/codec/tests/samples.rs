@@ -2,9 +2,11 @@
 
 use super::super::{Datum, DecodeError, from_wire, to_wire};
 use crate::caller::Role;
+use crate::control::SlotControl;
 use crate::event::*;
 use crate::fact::*;
-use crate::ids::{EventId, Generation, Seq, UserHash};
+use crate::ids::{EventId, Generation, Seq, Slot, UserHash};
+use crate::position::Partition;
 use crate::state::*;
 
 /// A sample in the wire format, with what reads it and writes it again.
@@ -49,6 +51,7 @@ pub(super) fn all() -> Vec<Sample> {
         .collect();
     samples.extend(state_parts());
     samples.extend(facts());
+    samples.extend(controls());
     samples
 }
 
@@ -448,6 +451,20 @@ fn facts() -> Vec<Sample> {
     ];
     facts.extend(moderations());
     facts
+}
+
+fn controls() -> [Sample; 2] {
+    let slot = Slot::new(700).expect("a slot");
+    let open = SlotControl::Open { slot, epoch: 4 };
+    let close = SlotControl::Close {
+        slot,
+        epoch: 3,
+        target: Partition(9),
+        open_offset: 123_456,
+    };
+    let control =
+        |name: &str, value| sample("slot-control", &format!("slot-control-{name}"), value);
+    [control("open", open), control("close", close)]
 }
 
 fn moderations() -> [Sample; 4] {
