@@ -108,7 +108,7 @@ async fn reaches_window<H: HistoryStore>(
     let Some(watermark) = history.watermark(room.slot()).await? else {
         return Ok(false);
     };
-    let Some((_, state)) = history.state(room, watermark).await? else {
+    let Some((_, state)) = history.standing(room, watermark).await? else {
         return Ok(false);
     };
     let core: StateCore = codec::from_stored(&state.core)?;

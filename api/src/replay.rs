@@ -6,11 +6,12 @@
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use danmu_projections::history::Broadcast;
+use danmu_projections::history::{Broadcast, HeatBucket, Tally};
 use danmu_projections::segments::{Segment, SegmentContent};
-use danmu_projections::{HistoryReader, HistoryStore};
-use danmu_schemas::fact::{HEAT_BUCKET_MS, HeatMark, Interruption, SEGMENT_MS, Snapshot};
+use danmu_projections::{HistoryReader, HistoryStore, StoreError};
+use danmu_schemas::fact::{HEAT_BUCKET_MS, Interruption, SEGMENT_MS};
 use danmu_schemas::problem::{Problem, ProblemType};
+use danmu_schemas::state::BroadcastInfo;
 use danmu_schemas::{Cursor, RoomId, Seq, codec};
 use futures_util::stream;
 
@@ -20,6 +21,10 @@ use crate::feed::write_sums;
 use crate::overlay::Overlay;
 use crate::poll::write_events;
 use crate::render::{Object, Place};
+
+mod state;
+
+use state::write_state;
 
 /// How much show time one part of a manifest covers.
 const PART_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -37,31 +42,46 @@ pub(crate) async fn broadcasts<H: HistoryStore>(
     before: Option<Cursor>,
     limit: usize,
 ) -> Result<Response, Refused> {
+    let mut shows = Vec::new();
     let broadcasts = history.broadcasts(room, before, limit).await?;
+    let without_texts = history.without_texts(room, &broadcasts).await?;
+    for mut broadcast in broadcasts {
+        let tally = history.tally(room, &broadcast).await?;
+        if without_texts.contains(&broadcast.cursor) {
+            broadcast.started.info = BroadcastInfo::default();
+        }
+        shows.push(Show { broadcast, tally });
+    }
     let mut out = Vec::new();
     let mut answer = Object::begin(&mut out);
-    answer.array("broadcasts", &broadcasts, |broadcast, out| {
+    answer.array("broadcasts", &shows, |show, out| {
         let mut object = Object::begin(out);
-        write_broadcast(broadcast, &mut object);
+        write_show(show, &mut object);
         object.end();
     });
     answer.end();
     Ok(answer::json(out))
 }
 
-fn write_broadcast(broadcast: &Broadcast, object: &mut Object<'_>) {
+/// A broadcast as the public may know it, and what it amounts to, so far where it goes on.
+struct Show {
+    broadcast: Broadcast,
+    tally: Tally,
+}
+
+fn write_show(Show { broadcast, tally }: &Show, object: &mut Object<'_>) {
     object.string("broadcast", &broadcast.cursor.to_string());
     object.string("title", &broadcast.started.info.title);
     object.number("started_at", broadcast.started.started_at);
     if let Some(ended) = &broadcast.ended {
         object.number("ended_at", ended.ended_at);
-        object.number("events", ended.last_seq.0 + 1 - broadcast.cursor.seq.0);
-        object.value("totals", |out| {
-            let mut totals = Object::begin(out);
-            write_sums(&ended.totals, &ended.currencies, &mut totals);
-            totals.end();
-        });
     }
+    object.number("events", tally.last_seq.0 + 1 - broadcast.cursor.seq.0);
+    object.value("totals", |out| {
+        let mut totals = Object::begin(out);
+        write_sums(&tally.totals, &tally.currencies, &mut totals);
+        totals.end();
+    });
     object.boolean("recorded", broadcast.started.recorded);
     object.boolean("live", broadcast.ended.is_none());
 }
@@ -74,35 +94,46 @@ pub(crate) async fn manifest<H: HistoryStore>(
     cursor: Cursor,
     part: i64,
 ) -> Result<Response, Refused> {
-    let broadcast = known(history, room, cursor).await?;
+    let show = known(history, room, cursor).await?;
     let numbers = |length_ms: i64| {
         let parts = PART_MS / length_ms;
         let first = if part == 0 { -parts } else { part * parts };
         first..(part + 1) * parts
     };
     let segments = history.segments(room, cursor, numbers(SEGMENT_MS)).await?;
-    let marks = history.heat(room, cursor, numbers(HEAT_BUCKET_MS)).await?;
+    let heat = history
+        .heat(room, cursor, &show.tally, numbers(HEAT_BUCKET_MS))
+        .await?;
     let interruptions = history.interruptions(room, cursor).await?;
     let mut out = Vec::new();
     let mut manifest = Object::begin(&mut out);
-    write_broadcast(&broadcast, &mut manifest);
-    manifest.number("zero_at", broadcast.started.zero_at);
+    write_show(&show, &mut manifest);
+    manifest.number("zero_at", show.broadcast.started.zero_at);
     manifest.array("segments", &segments, |segment, out| {
         write_segment(room, cursor, segment, out);
     });
-    manifest.array("heat", marks.windows(2), write_heat);
+    manifest.array("heat", &heat, write_heat);
     manifest.array("interruptions", &interruptions, write_interruption);
     manifest.end();
     Ok(answer::json(out))
+}
+
+fn unknown() -> Refused {
+    Refused::not_found("there is no such broadcast")
 }
 
 async fn known<H: HistoryStore>(
     history: &HistoryReader<H>,
     room: &RoomId,
     cursor: Cursor,
-) -> Result<Broadcast, Refused> {
-    let broadcast = history.broadcast(room, cursor).await?;
-    broadcast.ok_or_else(|| Refused::not_found("there is no such broadcast"))
+) -> Result<Show, Refused> {
+    let mut broadcast = history.broadcast(room, cursor).await?.ok_or_else(unknown)?;
+    let tally = history.tally(room, &broadcast).await?;
+    let alone = std::slice::from_ref(&broadcast);
+    if !history.without_texts(room, alone).await?.is_empty() {
+        broadcast.started.info = BroadcastInfo::default();
+    }
+    Ok(Show { broadcast, tally })
 }
 
 fn write_segment(room: &RoomId, cursor: Cursor, segment: &Segment, out: &mut Vec<u8>) {
@@ -120,16 +151,12 @@ fn write_segment(room: &RoomId, cursor: Cursor, segment: &Segment, out: &mut Vec
     object.end();
 }
 
-/// A bucket's counts are the difference to the next one; the last is counted when another begins.
-fn write_heat(marks: &[(i64, HeatMark)], out: &mut Vec<u8>) {
-    let [(n, mark), (_, next)] = marks else {
-        return;
-    };
+fn write_heat(bucket: &HeatBucket, out: &mut Vec<u8>) {
     let mut object = Object::begin(out);
-    object.number("from_ms", n * HEAT_BUCKET_MS);
-    object.number("comments", next.comments - mark.comments);
-    object.number("likes", next.likes - mark.likes);
-    object.number("gifts", next.gifts - mark.gifts);
+    object.number("from_ms", bucket.n * HEAT_BUCKET_MS);
+    object.number("comments", bucket.comments);
+    object.number("likes", bucket.likes);
+    object.number("gifts", bucket.gifts);
     object.end();
 }
 
@@ -149,7 +176,8 @@ pub(crate) async fn segment<H: HistoryStore>(
     n: i64,
     revision: Option<Seq>,
 ) -> Result<Response, Refused> {
-    let broadcast = known(history, room, cursor).await?;
+    let broadcast = history.broadcast(room, cursor).await?;
+    let broadcast = broadcast.ok_or_else(unknown)?;
     let content = history.segment(room, cursor, n).await?;
     let content = content.ok_or_else(not_there_yet)?;
     let current = content.segment.revision;
@@ -189,7 +217,7 @@ fn write_content(content: &SegmentContent, zero_at: i64) -> Result<Vec<u8>, Refu
     }
     let mut out = Vec::new();
     let mut object = Object::begin(&mut out);
-    object.value("state", |out| write_snapshot(&content.snapshot, out));
+    object.value("state", |out| write_state(&content.snapshot, out));
     let mut written = Ok(());
     object.value("events", |out| {
         written = write_events(&content.events, &overlay, Place::Replay { zero_at }, out);
@@ -199,28 +227,14 @@ fn write_content(content: &SegmentContent, zero_at: i64) -> Result<Vec<u8>, Refu
     Ok(out)
 }
 
-fn write_snapshot(snapshot: &Snapshot, out: &mut Vec<u8>) {
-    let mut object = Object::begin(out);
-    object.string("title", &snapshot.broadcast.title);
-    object.number("head", snapshot.core.last_seq);
-    object.value("totals", |out| {
-        let mut totals = Object::begin(out);
-        write_sums(&snapshot.core.totals, &snapshot.currencies, &mut totals);
-        totals.number("viewers", snapshot.sources.viewers(snapshot.core.clock));
-        totals.end();
-    });
-    object.optional_number("pinned", snapshot.core.pinned);
-    object.end();
-}
-
-/// The whole broadcast, streamed a chunk's length at a time.
+/// The whole broadcast, streamed a chunk's length at a time; one that goes on, up to the watermark.
 pub(crate) async fn export<H: HistoryStore>(
     history: HistoryReader<H>,
     room: RoomId,
     cursor: Cursor,
     format: Format,
 ) -> Result<Response, Refused> {
-    let broadcast = known(&history, &room, cursor).await?;
+    let Show { broadcast, tally } = known(&history, &room, cursor).await?;
     let mut overlay = Overlay::default();
     let acts = history.moderation(&room, cursor.generation, cursor.seq, SEQ_MAX);
     for act in acts.await? {
@@ -232,10 +246,7 @@ pub(crate) async fn export<H: HistoryStore>(
     let run = Run {
         history,
         room,
-        last: broadcast
-            .ended
-            .as_ref()
-            .map_or(SEQ_MAX, |ended| ended.last_seq),
+        last: tally.last_seq,
         next: cursor,
         overlay,
         export: Some(export),
@@ -283,7 +294,11 @@ impl<H: HistoryStore> Run<H> {
             .events(&self.room, generation, after, EXPORT_EVENTS)
             .await?;
         let Some(newest) = events.last().map(|event| event.seq) else {
-            return Ok(false);
+            let missing = StoreError::Unavailable {
+                what: "exporting a broadcast",
+                source: format!("{:?} lacks event {}", self.room, self.next).into(),
+            };
+            return Err(missing.into());
         };
         for settled in events.iter().take_while(|event| event.seq <= self.last) {
             let event = codec::decode_datum(&settled.datum)?;

@@ -8,7 +8,8 @@ use std::ops::RangeInclusive;
 
 use danmu_schemas::codec::{self, DecodeError};
 use danmu_schemas::fact::{Moderation, SEGMENT_MS, SegmentOpened, Snapshot};
-use danmu_schemas::{Body, Position, Seq, Settled};
+use danmu_schemas::state::BroadcastInfo;
+use danmu_schemas::{Body, Position, Seq, Settled, UserHash};
 
 use crate::history::ModerationRow;
 
@@ -47,7 +48,7 @@ impl Segment {
 pub struct SegmentContent {
     /// What the manifest says of it.
     pub segment: Segment,
-    /// The room just before its first event.
+    /// The room just before its first event, without what was erased since.
     pub snapshot: Snapshot,
     /// Its events.
     pub events: Vec<Settled>,
@@ -104,6 +105,11 @@ impl Subject {
         })
     }
 
+    /// Who did it, as far as it is known.
+    pub fn user(&self) -> Option<UserHash> {
+        self.user.as_deref().map(UserHash::of)
+    }
+
     fn is_changed_by(&self, by: Seq, moderation: &Moderation) -> bool {
         let is_by = |user: &String| self.user.as_ref() == Some(user) && self.seq < by;
         match moderation {
@@ -116,24 +122,34 @@ impl Subject {
     }
 }
 
+/// What a segment shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// Its events.
+    pub subjects: &'a [Subject],
+    /// The room just before the first of them.
+    pub snapshot: &'a Snapshot,
+    /// Who did the broadcast's first event; needed only where a user was erased.
+    pub starter: Option<&'a str>,
+}
+
 /// The moderation, at or below the watermark, that changes anything a segment shows.
-///
-/// A snapshot names the pinned comment by its seq alone, so only the erasure of a user whom it names
-/// changes it.
 pub fn changes(
     rows: &[ModerationRow],
-    subjects: &[Subject],
-    snapshot: &Snapshot,
+    shown: Shown<'_>,
     watermark: Position,
 ) -> Vec<ModerationRow> {
+    let changes = |row: &&ModerationRow| {
+        takes_texts(shown.snapshot, shown.starter, row)
+            || takes_name(shown.snapshot, row)
+            || shown
+                .subjects
+                .iter()
+                .any(|subject| subject.is_changed_by(row.by, &row.moderation))
+    };
     rows.iter()
         .filter(|row| row.position <= watermark)
-        .filter(|row| {
-            names(snapshot, row)
-                || subjects
-                    .iter()
-                    .any(|subject| subject.is_changed_by(row.by, &row.moderation))
-        })
+        .filter(changes)
         .cloned()
         .collect()
 }
@@ -143,14 +159,57 @@ pub fn revision(changes: &[ModerationRow]) -> Seq {
     changes.iter().map(|row| row.by).max().unwrap_or(Seq::ZERO)
 }
 
-/// Whether some moderation asks who wrote an event, so that the events themselves must be read.
-pub fn asks_for_users(rows: &[ModerationRow]) -> bool {
-    rows.iter().any(|row| {
-        matches!(
-            row.moderation,
-            Moderation::Hidden { .. } | Moderation::UserErased { .. }
-        )
+/// Takes out of a snapshot what moderation took: the texts of the broadcast, the names of users.
+pub fn blank(snapshot: &mut Snapshot, starter: Option<&str>, rows: &[ModerationRow]) {
+    for row in rows {
+        if takes_texts(snapshot, starter, row) {
+            snapshot.broadcast = BroadcastInfo::default();
+        }
+        if let Moderation::UserErased { user } = &row.moderation
+            && takes_name(snapshot, row)
+        {
+            let givers = snapshot.givers.by_currency.iter_mut().flatten();
+            for giver in givers.filter(|giver| giver.user == *user) {
+                giver.name.clear();
+            }
+            snapshot.roster.entrants.retain(|one| one.user != *user);
+        }
+    }
+}
+
+/// Whether moderation took a broadcast's texts: its first event was deleted or erased, or whoever did
+/// it was erased since.
+pub fn hides_texts(rows: &[ModerationRow], first_seq: Seq, starter: Option<&str>) -> bool {
+    rows.iter().any(|row| match &row.moderation {
+        Moderation::Deleted { target } | Moderation::Erased { target } => *target == first_seq,
+        Moderation::UserErased { user } => starter == Some(user) && row.by > first_seq,
+        Moderation::Hidden { .. } => false,
     })
+}
+
+/// Whether some moderation erased a user, so that the starter of a broadcast must be known.
+pub fn erases_users(rows: &[ModerationRow]) -> bool {
+    let erases = |row: &ModerationRow| matches!(row.moderation, Moderation::UserErased { .. });
+    rows.iter().any(erases)
+}
+
+/// The users of whom moderation may have taken something from a segment that begins with `first_seq`
+/// and whose events are before `until_at`: only where one of them wrote must its events be read.
+pub fn asked_users(
+    rows: &[ModerationRow],
+    first_seq: Seq,
+    until_at: i64,
+    watermark: Position,
+) -> Vec<UserHash> {
+    rows.iter()
+        .filter(|row| row.by > first_seq && row.position <= watermark)
+        .filter_map(|row| match &row.moderation {
+            Moderation::Hidden { user, since_at } if *since_at < until_at => Some(user),
+            Moderation::UserErased { user } => Some(user),
+            _ => None,
+        })
+        .map(|user| UserHash::of(user))
+        .collect()
 }
 
 /// Subjects known by their seqs alone: enough where no moderation asks for users.
@@ -164,19 +223,25 @@ pub fn nameless(seqs: RangeInclusive<u64>) -> Vec<Subject> {
     .collect()
 }
 
+fn takes_texts(snapshot: &Snapshot, starter: Option<&str>, row: &ModerationRow) -> bool {
+    let Some(open) = &snapshot.core.broadcast else {
+        return false;
+    };
+    snapshot.broadcast != BroadcastInfo::default()
+        && hides_texts(std::slice::from_ref(row), open.first_seq, starter)
+}
+
 /// Whether an erasure after the snapshot is of a user whom it names; what came before it, the state
 /// had already followed.
-fn names(snapshot: &Snapshot, row: &ModerationRow) -> bool {
+fn takes_name(snapshot: &Snapshot, row: &ModerationRow) -> bool {
     let Moderation::UserErased { user } = &row.moderation else {
         return false;
     };
-    if row.by <= snapshot.core.last_seq {
-        return false;
-    }
     let mut givers = snapshot.givers.by_currency.iter().flatten();
-    givers.any(|giver| giver.user == *user)
-        || snapshot.combos.combos.iter().any(|c| c.user == *user)
-        || snapshot.roster.entrants.iter().any(|e| e.user == *user)
+    let mut entrants = snapshot.roster.entrants.iter();
+    row.by > snapshot.core.last_seq
+        && (givers.any(|giver| giver.user == *user && !giver.name.is_empty())
+            || entrants.any(|entrant| entrant.user == *user))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use axum::body::{Body as HttpBody, to_bytes};
 use axum::http::Request;
 use danmu_processors::settle::{Input, Room, settle};
+use danmu_projections::history::layout;
+use danmu_projections::history::store::Order;
 use danmu_projections::windows::{RefillOptions, WindowLimits};
 use danmu_projections::{
     EmbeddedHistory, HistoryWriter, MemoryWindows, Projection, SlotStep, Windows,
@@ -17,6 +19,7 @@ use super::*;
 
 struct Server {
     _dir: TempDir,
+    store: EmbeddedHistory,
     router: Router,
 }
 
@@ -50,7 +53,7 @@ impl Server {
             events_max: 1_000,
         };
         let mut live = Windows::new(windows.clone(), history.clone(), log.clone(), options);
-        let mut past = HistoryWriter::new(store, log);
+        let mut past = HistoryWriter::new(store.clone(), log);
         let step = step(bodies);
         let (slot, to) = (step.slot, step.to);
         live.open(slot).await.expect("the windows open");
@@ -63,7 +66,11 @@ impl Server {
             .await
             .expect("the history keeps it");
         let router = router(Api { windows, history });
-        Self { _dir: dir, router }
+        Self {
+            _dir: dir,
+            store,
+            router,
+        }
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
@@ -96,7 +103,7 @@ fn step(bodies: Vec<Body<'static>>) -> SlotStep {
     for (n, body) in bodies.into_iter().enumerate() {
         position = Position::new(0, n as i64);
         let event = RoomEvent {
-            id: EventId([n as u8 + 1; 16]),
+            id: EventId((n as u128 + 1).to_be_bytes()),
             room: "r1".into(),
             accepted_at: 0,
             recorded_at: None,
@@ -212,4 +219,43 @@ async fn a_broadcast_is_replayed_and_exported() {
     let (_, jsonl) = server.get("/v1/rooms/r1/broadcasts/1:1/export").await;
     assert_eq!(jsonl.lines().count(), 4, "{jsonl}");
     assert_eq!(server.get("/v1/rooms/r1/broadcasts/1:7").await.0, 404);
+}
+
+#[tokio::test]
+async fn an_open_broadcast_tells_what_it_amounts_to_so_far() {
+    let server = Server::start(vec![comment("a"), comment("b")]).await;
+    let (_, list) = server.json("/v1/rooms/r1/broadcasts").await;
+    let (_, manifest) = server.json("/v1/rooms/r1/broadcasts/1:1").await;
+    for told in [&list["broadcasts"][0], &manifest] {
+        assert_eq!(told["live"], true, "{told}");
+        assert_eq!(told["events"], 2, "{told}");
+        assert_eq!(told["totals"]["comments"], 2, "{told}");
+    }
+    assert_eq!(manifest["heat"][0]["comments"], 2, "{manifest}");
+    let (_, jsonl) = server.get("/v1/rooms/r1/broadcasts/1:1/export").await;
+    assert_eq!(jsonl.lines().count(), 2, "{jsonl}");
+}
+
+#[tokio::test]
+async fn an_export_with_a_hole_breaks_off() {
+    let mut bodies: Vec<_> = (0..600).map(|_| comment("hello")).collect();
+    bodies.push(Body::BroadcastEnd(Reason { reason: None }));
+    let server = Server::start(bodies).await;
+    let path = "/v1/rooms/r1/broadcasts/1:1/export";
+    assert_eq!(server.get(path).await.1.lines().count(), 601);
+
+    let name = RoomId::parse("r1").expect("a valid name");
+    let chunks = layout::chunks_from(&name, danmu_schemas::Generation::FIRST, Seq(2));
+    let chunks = server.store.scan(chunks, Order::Ascending, 10).await;
+    let keys = chunks.expect("chunks").into_iter().map(|row| row.key);
+    server
+        .store
+        .remove(keys.collect())
+        .await
+        .expect("a hole is made");
+    let request = Request::get(path).body(HttpBody::empty());
+    let response = server.router.clone().oneshot(request.expect("a request"));
+    let response = response.await.expect("infallible");
+    assert_eq!(response.status(), 200, "its beginning is whole");
+    assert!(to_bytes(response.into_body(), usize::MAX).await.is_err());
 }

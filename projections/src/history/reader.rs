@@ -1,4 +1,4 @@
-//! Reads the history: watermarks and states here; `events`, `broadcasts` and `segments` the rest.
+//! Reads the history: watermarks and states here; `events`, `broadcasts`, `tally` and `segments` the rest.
 //!
 //! Events are facts and are read wherever the watermark is; everything that a later row could
 //! complete is read up to a watermark that was read first. Bytes are checked when read.
@@ -11,28 +11,40 @@ use super::layout::{self, Key, MemoryKind};
 use super::store::{HistoryStore, Order, Row};
 use crate::projection::{StoreError, StoredState};
 
+mod authors;
 mod broadcasts;
 mod events;
 mod rows;
 mod segments;
+mod tally;
 
+use authors::Authors;
 pub use broadcasts::Broadcast;
 pub use events::ModerationRow;
+pub use tally::{HeatBucket, Tally};
 
 /// How many rows are read at once where one does not know how many there are.
 const PAGE_ROWS: usize = 256;
+
+/// How often a read begins again because the watermark moved meanwhile.
+const READ_TRIES_MAX: usize = 8;
 
 /// Reads what [`super::HistoryWriter`] wrote.
 #[derive(Clone)]
 pub struct HistoryReader<S> {
     store: S,
     log: LogIdentity,
+    authors: Authors,
 }
 
 impl<S: HistoryStore> HistoryReader<S> {
     /// A reader of what belongs to a log.
     pub fn new(store: S, log: LogIdentity) -> Self {
-        Self { store, log }
+        Self {
+            store,
+            log,
+            authors: Authors::default(),
+        }
     }
 
     /// Up to where a slot is complete and durable; `None` where nothing of it ever was.
@@ -78,18 +90,30 @@ impl<S: HistoryStore> HistoryReader<S> {
         room: &RoomId,
         at: Position,
     ) -> Result<Option<(Position, StoredState)>, StoreError> {
+        let Some((position, standing)) = self.standing(room, at).await? else {
+            return Ok(None);
+        };
+        let state = StoredState {
+            core: standing.core,
+            fields: standing.fields,
+            ..self.remembered(room, at).await?
+        };
+        Ok(Some((position, state)))
+    }
+
+    /// The same without the memory: what the room shows.
+    pub async fn standing(
+        &self,
+        room: &RoomId,
+        at: Position,
+    ) -> Result<Option<(Position, StoredState)>, StoreError> {
         let range = layout::states_until(room, at);
         let Some(row) = self.first(range, Order::Descending).await? else {
             return Ok(None);
         };
         let wrong = |e| damaged(&row.key, e);
         let (_, position) = layout::read_state_key(&row.key).map_err(wrong)?;
-        let without_memory = layout::read_state(&row.body).map_err(wrong)?;
-        let state = StoredState {
-            core: without_memory.core,
-            fields: without_memory.fields,
-            ..self.remembered(room, at).await?
-        };
+        let state = layout::read_state(&row.body).map_err(wrong)?;
         Ok(Some((position, state)))
     }
 

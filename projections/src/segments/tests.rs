@@ -45,7 +45,12 @@ fn the_revision_is_the_last_change_at_or_below_the_watermark() {
     ];
     let snapshot = sample::snapshot(3);
     for (watermark, expected) in [(5, 0), (6, 7), (7, 7), (8, 9), (9, 9), (10, 11)] {
-        let changes = changes(&rows, &subjects, &snapshot, at(watermark));
+        let shown = Shown {
+            subjects: &subjects,
+            snapshot: &snapshot,
+            starter: None,
+        };
+        let changes = changes(&rows, shown, at(watermark));
         assert_eq!(revision(&changes), Seq(expected), "at {watermark}");
     }
 }

@@ -1,9 +1,10 @@
 //! What every projection promises: the suite of [`Projection`], run over the windows and the history.
 //!
 //! Each case is a function over an [`Engine`], a store with what makes its owners and what its readers
-//! see. What only windows promise is in [`windows`], [`refill`] and [`following`], what only a
-//! history does in [`history`] and [`readers`]; there are the environments that adapters implement. A log is a script,
-//! and whatever is shown at a position is compared with what the script gives there.
+//! see. What only windows promise is in [`windows`], [`refill`] and [`following`], what only a history
+//! does in [`history`], [`readers`] and [`broadcasts`]; there are the environments that adapters
+//! implement. A log is a script, and whatever is shown at a position is compared with what the script
+//! gives there.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use fastrand::Rng;
 
 use script::{Owner, Script, Standing, at, log};
 
+pub mod broadcasts;
 pub mod following;
 pub mod history;
 mod meddling;
@@ -45,8 +47,13 @@ macro_rules! history_conformance {
             events_are_dense_and_stop_at_a_hole
             a_seek_lands_between_any_borders
             rooms_are_listed_as_of_a_position
+        );
+        $crate::environment_cases!($environment, broadcasts;
+            broadcasts_come_newest_first_and_in_pages
+            heat_and_interruptions_tell_the_whole_broadcast
             segments_close_at_the_watermark_and_never_change
             moderation_raises_the_revision_of_what_it_changes
+            what_was_taken_is_blank_wherever_it_is_repeated
         );
     };
 }

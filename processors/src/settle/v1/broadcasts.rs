@@ -7,7 +7,7 @@ use danmu_schemas::fact::{
     BroadcastEnded, BroadcastStarted, FactBody, HEAT_BUCKET_MS, HeatMark, Interruption, SEGMENT_MS,
     SegmentOpened, Snapshot,
 };
-use danmu_schemas::state::{BroadcastInfo, CrowdSecond, Field, OpenBroadcast, StateCore, Totals};
+use danmu_schemas::state::{BroadcastInfo, CrowdSecond, Field, OpenBroadcast, StateCore};
 use danmu_schemas::{Body, Cursor, Position, RoomEvent, Seq};
 
 use super::super::Room;
@@ -146,7 +146,7 @@ fn close(room: &mut Room, position: Position, ended_at: i64, last_seq: Seq) {
     let ended = BroadcastEnded {
         ended_at,
         last_seq,
-        totals: difference(&room.core.totals, &open.before),
+        totals: room.core.totals.since(&open.before),
         currencies: room.fields.currencies.clone(),
     };
     let broadcast = Cursor {
@@ -156,17 +156,6 @@ fn close(room: &mut Room, position: Position, ended_at: i64, last_seq: Seq) {
     clear_texts(room);
     room.pending
         .fact(position, FactBody::BroadcastEnded { broadcast, ended });
-}
-
-fn difference(now: &Totals, before: &Totals) -> Totals {
-    let earlier = before.gift_value.iter().chain(std::iter::repeat(&0));
-    let values = now.gift_value.iter().zip(earlier);
-    Totals {
-        comments: now.comments - before.comments,
-        gifts: now.gifts - before.gifts,
-        likes: now.likes - before.likes,
-        gift_value: values.map(|(now, before)| now - before).collect(),
-    }
 }
 
 fn open_segment(room: &mut Room, broadcast: Cursor, n: i64, place: Place) {

@@ -1,16 +1,16 @@
-//! Broadcasts as far as the watermark tells: their beginnings and ends, their heat, when they stood
-//! still.
+//! Broadcasts as far as the watermark tells: their beginnings and ends, when they stood still, and
+//! whether their texts may be shown.
 
-use std::ops::Range;
+use std::collections::BTreeSet;
 
-use danmu_schemas::codec::Datum;
-use danmu_schemas::fact::{BroadcastEnded, BroadcastStarted, HeatMark, Interruption};
+use danmu_schemas::fact::{BroadcastEnded, BroadcastStarted, Interruption};
 use danmu_schemas::{Cursor, Position, RoomId, Seq};
 
 use super::{HistoryReader, PAGE_ROWS, damaged, read_body, read_number};
 use crate::history::layout::{self, BroadcastPart};
 use crate::history::store::{HistoryStore, Order, Row};
 use crate::projection::StoreError;
+use crate::segments;
 
 /// A broadcast, as far as the watermark tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,48 +92,49 @@ impl<S: HistoryStore> HistoryReader<S> {
         broadcast(cursor, &started, ended.filter(known)).map(Some)
     }
 
-    /// Heat buckets of a broadcast whose numbers are in a range, up to the watermark: the room's
-    /// totals just before each bucket's first event.
-    pub async fn heat(
-        &self,
-        room: &RoomId,
-        cursor: Cursor,
-        numbers: Range<i64>,
-    ) -> Result<Vec<(i64, HeatMark)>, StoreError> {
-        self.parts(room, cursor, BroadcastPart::Heat, numbers).await
-    }
-
     /// When a broadcast was interrupted and went on, up to the watermark, by the events' seqs.
     pub async fn interruptions(
         &self,
         room: &RoomId,
         cursor: Cursor,
     ) -> Result<Vec<(Seq, Interruption)>, StoreError> {
-        let all = 0..i64::MAX;
-        let parts = self
-            .parts(room, cursor, BroadcastPart::Interruptions, all)
-            .await?;
-        Ok(parts
-            .into_iter()
-            .map(|(seq, part)| (Seq(seq as u64), part))
-            .collect())
-    }
-
-    async fn parts<T: for<'a> Datum<'a>>(
-        &self,
-        room: &RoomId,
-        cursor: Cursor,
-        part: BroadcastPart,
-        numbers: Range<i64>,
-    ) -> Result<Vec<(i64, T)>, StoreError> {
         let watermark = self.watermark(room.slot()).await?;
-        let rows = self
-            .every(layout::part_range(room, cursor, part, numbers))
-            .await?;
+        let part = BroadcastPart::Interruptions;
+        let rows = layout::part_range(room, cursor, part, 0..i64::MAX);
+        let rows = self.every(rows).await?;
         rows.iter()
             .filter(|row| Some(layout::fact_position(row)) <= watermark)
-            .map(|row| Ok((read_number(row)?, read_body(row)?)))
+            .map(|row| Ok((Seq(read_number(row)? as u64), read_body(row)?)))
             .collect()
+    }
+
+    /// Those of the broadcasts, newest first, whose texts moderation took: nobody may see them.
+    pub async fn without_texts(
+        &self,
+        room: &RoomId,
+        broadcasts: &[Broadcast],
+    ) -> Result<BTreeSet<Cursor>, StoreError> {
+        let mut without = BTreeSet::new();
+        let is_same = |a: &Broadcast, b: &Broadcast| a.cursor.generation == b.cursor.generation;
+        for of_generation in broadcasts.chunk_by(is_same) {
+            let Some(Broadcast { cursor: oldest, .. }) = of_generation.last() else {
+                continue;
+            };
+            let rows = self
+                .moderation(room, oldest.generation, oldest.seq, Seq(u64::MAX))
+                .await?;
+            let erases_users = segments::erases_users(&rows);
+            for Broadcast { cursor, .. } in of_generation {
+                let starter = match erases_users {
+                    true => self.author(room, *cursor).await?,
+                    false => None,
+                };
+                if segments::hides_texts(&rows, cursor.seq, starter.as_deref()) {
+                    without.insert(*cursor);
+                }
+            }
+        }
+        Ok(without)
     }
 }
 

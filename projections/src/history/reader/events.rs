@@ -4,8 +4,9 @@
 //! is missing and never skips it. Chunks may overlap, with other borders; their events are the same.
 
 use danmu_schemas::chunk::{CHUNK_LEN_MAX, Unpacker};
+use danmu_schemas::codec;
 use danmu_schemas::fact::Moderation;
-use danmu_schemas::{Generation, Position, RoomId, Seq, Settled};
+use danmu_schemas::{Cursor, Generation, Position, RoomId, Seq, Settled};
 
 use super::{HistoryReader, damaged, just_after, read_body};
 use crate::history::layout;
@@ -67,6 +68,24 @@ impl<S: HistoryStore> HistoryReader<S> {
             }
         }
         Ok(tail)
+    }
+
+    /// The user who did the event at a cursor, where there is one.
+    pub(super) async fn author(
+        &self,
+        room: &RoomId,
+        cursor: Cursor,
+    ) -> Result<Option<String>, StoreError> {
+        let before = Seq(cursor.seq.0.saturating_sub(1));
+        let events = self.events(room, cursor.generation, before, 1).await?;
+        let Some(settled) = events.first() else {
+            return Ok(None);
+        };
+        let event = codec::decode_datum(&settled.datum).map_err(|source| StoreError::Damaged {
+            what: format!("event {cursor} of {room:?}"),
+            source,
+        })?;
+        Ok(event.user.map(|user| user.id.into_owned()))
     }
 
     /// Starts one chunk length before its first event: a chunk that holds it cannot begin earlier.

@@ -4,13 +4,15 @@
 
 use std::ops::Range;
 
-use danmu_schemas::{Cursor, Position, RoomId, Seq, Settled};
+use danmu_schemas::fact::SEGMENT_MS;
+use danmu_schemas::{Cursor, Generation, Position, RoomId, Seq, Settled, UserHash};
 
+use super::authors::Key;
 use super::{HistoryReader, ModerationRow, read_body, read_number};
 use crate::history::layout::{self, BroadcastPart};
 use crate::history::store::{HistoryStore, Order};
 use crate::projection::StoreError;
-use crate::segments::{self, Opening, Segment, SegmentContent, Subject};
+use crate::segments::{self, Opening, Segment, SegmentContent, Shown, Subject};
 
 /// The most events of a segment that are read at once.
 const PAGE_EVENTS: usize = 4_096;
@@ -36,12 +38,13 @@ impl<S: HistoryStore> HistoryReader<S> {
             let Some(last_seq) = show.closed_by(opening, next) else {
                 break;
             };
-            let subjects = if segments::asks_for_users(&show.moderation) {
-                let events = self.whole(room, cursor, opening, last_seq).await?;
-                subjects(room, &events)?
-            } else {
-                segments::nameless(opening.opened.first_seq.0..=last_seq.0)
-            };
+            let key = (
+                room.clone(),
+                cursor.generation,
+                opening.opened.first_seq,
+                last_seq,
+            );
+            let subjects = self.subjects(key, &show.asked_users(opening)).await?;
             let changes = show.changes(&subjects, opening);
             closed.push(segment(opening, last_seq, segments::revision(&changes)));
         }
@@ -66,11 +69,16 @@ impl<S: HistoryStore> HistoryReader<S> {
         let Some(last_seq) = show.closed_by(&opening, openings.next().as_ref()) else {
             return Ok(None);
         };
-        let events = self.whole(room, cursor, &opening, last_seq).await?;
+        let first_seq = opening.opened.first_seq;
+        let events = self
+            .whole(room, cursor.generation, first_seq, last_seq)
+            .await?;
         let moderation = show.changes(&subjects(room, &events)?, &opening);
+        let mut snapshot = opening.opened.snapshot.clone();
+        segments::blank(&mut snapshot, show.starter.as_deref(), &moderation);
         Ok(Some(SegmentContent {
             segment: segment(&opening, last_seq, segments::revision(&moderation)),
-            snapshot: opening.opened.snapshot,
+            snapshot,
             events,
             moderation,
         }))
@@ -88,9 +96,15 @@ impl<S: HistoryStore> HistoryReader<S> {
         let moderation = self
             .moderation(room, generation, cursor.seq, Seq(u64::MAX))
             .await?;
+        let starter = match segments::erases_users(&moderation) {
+            true => self.author(room, cursor).await?,
+            false => None,
+        };
         let end = broadcast.ended_position.zip(broadcast.ended);
         Ok(Some(Show {
             watermark,
+            zero_at: broadcast.started.zero_at,
+            starter,
             ended: end.map(|(position, ended)| (position, ended.last_seq)),
             moderation,
         }))
@@ -119,15 +133,27 @@ impl<S: HistoryStore> HistoryReader<S> {
             .collect()
     }
 
+    /// What moderation looks at in a segment. Its events are read only where one of `users` may have
+    /// written in it.
+    async fn subjects(&self, key: Key, users: &[UserHash]) -> Result<Vec<Subject>, StoreError> {
+        let (room, generation, first_seq, last_seq) = &key;
+        if users.is_empty() || self.authors.may_include(&key, users) == Some(false) {
+            return Ok(segments::nameless(first_seq.0..=last_seq.0));
+        }
+        let events = self.whole(room, *generation, *first_seq, *last_seq).await?;
+        let subjects = subjects(room, &events)?;
+        self.authors.learn(key, &subjects);
+        Ok(subjects)
+    }
+
     /// All events of a closed segment. They are below the watermark, so a hole is a fault.
     async fn whole(
         &self,
         room: &RoomId,
-        cursor: Cursor,
-        opening: &Opening,
+        generation: Generation,
+        first: Seq,
         last_seq: Seq,
     ) -> Result<Vec<Settled>, StoreError> {
-        let first = opening.opened.first_seq;
         let mut events: Vec<Settled> = Vec::new();
         loop {
             let have = events.last().map_or(Seq(first.0 - 1), |event| event.seq);
@@ -135,7 +161,7 @@ impl<S: HistoryStore> HistoryReader<S> {
                 return Ok(events);
             }
             let limit = PAGE_EVENTS.min((last_seq.0 - have.0) as usize);
-            let more = self.events(room, cursor.generation, have, limit).await?;
+            let more = self.events(room, generation, have, limit).await?;
             if more.is_empty() {
                 return Err(StoreError::Unavailable {
                     what: "reading a closed segment",
@@ -150,6 +176,9 @@ impl<S: HistoryStore> HistoryReader<S> {
 /// What decides about the segments of one broadcast.
 struct Show {
     watermark: Position,
+    zero_at: i64,
+    /// Who did its first event, where a user was erased.
+    starter: Option<String>,
     ended: Option<(Position, Seq)>,
     moderation: Vec<ModerationRow>,
 }
@@ -163,8 +192,19 @@ impl Show {
     }
 
     fn changes(&self, subjects: &[Subject], opening: &Opening) -> Vec<ModerationRow> {
-        let snapshot = &opening.opened.snapshot;
-        segments::changes(&self.moderation, subjects, snapshot, self.watermark)
+        let shown = Shown {
+            subjects,
+            snapshot: &opening.opened.snapshot,
+            starter: self.starter.as_deref(),
+        };
+        segments::changes(&self.moderation, shown, self.watermark)
+    }
+
+    fn asked_users(&self, opening: &Opening) -> Vec<UserHash> {
+        let length_ms = SEGMENT_MS.saturating_mul(opening.n.saturating_add(1));
+        let until_at = self.zero_at.saturating_add(length_ms);
+        let first_seq = opening.opened.first_seq;
+        segments::asked_users(&self.moderation, first_seq, until_at, self.watermark)
     }
 }
 

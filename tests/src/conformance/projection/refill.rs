@@ -203,7 +203,7 @@ pub async fn whatever_happens_meanwhile_a_refill_is_of_one_moment<E: WindowEnvir
     env: &E,
 ) -> anyhow::Result<()> {
     let engine = engine(env).await?;
-    let script = Arc::new(Script::random(17, 600, 3));
+    let script = Arc::new(Script::random(17, 1_200, 3));
     settled_history(&engine.history, &script, &[at(9)]).await?;
     for meanwhile in [
         Meanwhile::TheWatermarkMoves,
@@ -251,8 +251,12 @@ fn act<E: WindowEnvironment>(
                 Meanwhile::TheWatermarkMoves => {
                     let writer = HistoryWriter::new(engine.history.clone(), log());
                     let mut owner = Owner::open(writer, &script).await?;
-                    owner.step(3).await?;
-                    owner.checkpoint().await
+                    // So often that what the refill began with is removed.
+                    for _ in 0..3 {
+                        owner.step(5).await?;
+                        owner.checkpoint().await?;
+                    }
+                    Ok(())
                 }
                 Meanwhile::TheSlotIsWiped => E::wipe(&engine.windows, script.slot).await,
                 Meanwhile::AnotherRefillEnds => {
