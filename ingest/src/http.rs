@@ -5,36 +5,55 @@
 //! without one nothing is taken. This module carries bytes and statuses only.
 
 mod answer;
+mod body;
 pub mod guard;
 pub mod origins;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router, middleware};
 use danmu_log::{LogWriter, Routes};
+use danmu_schemas::event::Body;
 use danmu_schemas::problem::{FieldError, Problem, ProblemType};
-use danmu_schemas::{Caller, EventId, RoomId};
+use danmu_schemas::{Caller, EventId, Role, RoomEvent, RoomId};
 
 use crate::admission::{self, Context, Rejection};
 use crate::append::{Appender, NotAppended};
 use crate::likes::{self, Likes};
+use crate::rates::{Ask, Limited, Limits, Rates, Scope};
 pub use answer::Refused;
+pub use body::{BODY_BYTES_MAX, BODY_WITHIN, DRAINED_BYTES_MAX};
 
-/// The largest body.
-pub const BODY_BYTES_MAX: usize = 1_024 * 1_024;
 /// When to try again where the log takes no more.
 const OVERLOADED_RETRY_S: u32 = 1;
+
+/// Where a request came from: the accept loop puts it among the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+impl Peer {
+    /// What counts as one address: a whole IPv4 one, and the half of an IPv6 one that a provider gives
+    /// to one customer.
+    fn network(self) -> [u8; 8] {
+        let octets = match self.0.to_canonical() {
+            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+            IpAddr::V6(address) => return std::array::from_fn(|n| address.octets()[n]),
+        };
+        std::array::from_fn(|n| octets[n + 8])
+    }
+}
 
 /// What the write side works with.
 #[derive(Debug)]
 pub struct Ingest<W> {
     appender: Appender<W>,
     likes: Likes<W>,
+    rates: Rates,
     now_ms: fn() -> i64,
     new_id: fn() -> EventId,
 }
@@ -48,9 +67,54 @@ impl<W: LogWriter + Clone + 'static> Ingest<W> {
         Self {
             likes: Likes::new(appender.clone(), likes),
             appender,
+            rates: Rates::new(Limits::NONE),
             now_ms,
             new_id,
         }
+    }
+
+    /// The same, with limits on how often anyone but a backend may send.
+    pub fn limited(mut self, limits: Limits) -> Self {
+        self.rates = Rates::new(limits);
+        self
+    }
+
+    fn take(&self, caller: &Caller, asks: &[Ask<'_>]) -> Result<(), Refused> {
+        if caller.is(Role::Backend) {
+            return Ok(());
+        }
+        self.rates.take(asks, (self.now_ms)()).map_err(limited)
+    }
+
+    /// Takes a request from the address that it came from, before it costs anything.
+    fn take_request(&self, caller: &Caller, peer: Option<Extension<Peer>>) -> Result<(), Refused> {
+        let Some(Extension(peer)) = peer else {
+            return Ok(());
+        };
+        let ask = Ask {
+            scope: Scope::Address,
+            id: &peer.network(),
+            count: 1,
+        };
+        self.take(caller, &[ask])
+    }
+
+    /// Takes the events from their author and their room, moderation from a lane of its own.
+    fn take_events(&self, caller: &Caller, events: &[RoomEvent<'_>]) -> Result<(), Refused> {
+        let author = author(caller);
+        let moderates = |event: &&RoomEvent<'_>| {
+            !matches!(event.body, Body::Comment(_) | Body::Enter | Body::Leave)
+        };
+        let moderation = events.iter().filter(moderates).count() as u32;
+        let said = events.len() as u32 - moderation;
+        let room = events.first().map_or("", |event| &event.room).as_bytes();
+        let ask = |scope, id, count| Ask { scope, id, count };
+        let asks = [
+            ask(Scope::User, author, said),
+            ask(Scope::Room, room, said),
+            ask(Scope::Moderation, author, moderation),
+        ];
+        self.take(caller, &asks)
     }
 
     /// Takes no more likes, and ends when those that wait have been answered.
@@ -64,7 +128,6 @@ pub fn router<W: LogWriter + Clone + 'static>(ingest: Arc<Ingest<W>>) -> Router 
     Router::new()
         .route("/v1/rooms/{room}/events", post(post_events::<W>))
         .route("/v1/rooms/{room}/likes", post(post_likes::<W>))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::map_response(answer::as_problem))
         .with_state(ingest)
 }
@@ -73,17 +136,22 @@ async fn post_events<W: LogWriter + Clone + 'static>(
     State(ingest): State<Arc<Ingest<W>>>,
     Path(room): Path<String>,
     caller: Option<Extension<Caller>>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
-    body: Bytes,
+    body: axum::body::Body,
 ) -> Result<Response, Refused> {
     let room = parse_room(&room)?;
+    let caller = known(caller)?;
+    ingest.take_request(&caller, peer)?;
+    let body = body::read(body).await?;
     let context = Context {
         room: &room,
-        caller: &known(caller)?,
+        caller: &caller,
         now_ms: (ingest.now_ms)(),
         idempotency_key: idempotency_key(&headers)?,
     };
     let events = admission::admit(&body, context, ingest.new_id).map_err(rejected)?;
+    ingest.take_events(&caller, &events)?;
     ingest
         .appender
         .append(&room, &events)
@@ -97,7 +165,8 @@ async fn post_likes<W: LogWriter + Clone + 'static>(
     State(ingest): State<Arc<Ingest<W>>>,
     Path(room): Path<String>,
     caller: Option<Extension<Caller>>,
-    body: Bytes,
+    peer: Option<Extension<Peer>>,
+    body: axum::body::Body,
 ) -> Result<Response, Refused> {
     let room = parse_room(&room)?;
     let caller = known(caller)?;
@@ -106,7 +175,14 @@ async fn post_likes<W: LogWriter + Clone + 'static>(
             .detail(admission::OTHER_ROOMS)
             .into());
     }
-    let count = like_count(&body)?;
+    ingest.take_request(&caller, peer)?;
+    let count = like_count(&body::read(body).await?)?;
+    let ask = Ask {
+        scope: Scope::Likes,
+        id: author(&caller),
+        count: 1,
+    };
+    ingest.take(&caller, &[ask])?;
     ingest.likes.add(&room, count).await.map_err(not_appended)?;
     Ok((StatusCode::OK, axum::Json(serde_json::json!({}))).into_response())
 }
@@ -122,6 +198,21 @@ fn parse_room(name: &str) -> Result<RoomId, Refused> {
 fn known(caller: Option<Extension<Caller>>) -> Result<Caller, Refused> {
     let unknown = || Refused::from(Problem::new(ProblemType::Unauthenticated));
     caller.map(|Extension(caller)| caller).ok_or_else(unknown)
+}
+
+/// Whose rate it is.
+fn author(caller: &Caller) -> &[u8] {
+    let id = caller.user.as_ref().map(|user| user.id.as_bytes());
+    id.unwrap_or_default()
+}
+
+fn limited(limited: Limited) -> Refused {
+    let (quota, window_s) = (limited.limit.quota, limited.limit.window_s);
+    Problem::new(ProblemType::RateLimited)
+        .detail(format!("at most {quota} in {window_s} s"))
+        .retry_after_s(limited.retry_after_s)
+        .rate_limit(limited.limit)
+        .into()
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refused> {

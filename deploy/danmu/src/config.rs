@@ -21,7 +21,7 @@ pub use engine::Engine;
 use crate::logging::LogFormat;
 
 /// The settings that a server has, by their key in the file; `DANMU_` and capitals in the environment.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 22] = [
     "roles",
     "listen",
     "admin",
@@ -38,6 +38,12 @@ const KEYS: [&str; 16] = [
     "jwks",
     "private_reads",
     "allow_origin",
+    "user_rate",
+    "room_rate",
+    "address_rate",
+    "likes_rate",
+    "moderation_rate",
+    "trust_forwarded",
 ];
 /// Variables with our prefix that are not the server's settings.
 const OTHER_VARIABLES: [&str; 2] = ["DANMU_CONFIG", "DANMU_TOKEN"];
@@ -173,6 +179,24 @@ pub struct ConfigArgs {
     /// An origin whose pages may read and write; more than once for several, `*` for all
     #[arg(long)]
     allow_origin: Vec<String>,
+    /// How many events a user may send, or `off` [default: 20/10s]
+    #[arg(long)]
+    user_rate: Option<String>,
+    /// How many events a room takes of its users, or `off` [default: 50000/10s]
+    #[arg(long)]
+    room_rate: Option<String>,
+    /// How many writes one address may send, or `off` [default: 2000/10s]
+    #[arg(long)]
+    address_rate: Option<String>,
+    /// How many requests with likes a user may send, or `off` [default: 20/10s]
+    #[arg(long)]
+    likes_rate: Option<String>,
+    /// How much a moderator or host may do, or `off` [default: 200/10s]
+    #[arg(long)]
+    moderation_rate: Option<String>,
+    /// Believe the last address of X-Forwarded-For: all requests come through a proxy that adds it
+    #[arg(long)]
+    trust_forwarded: bool,
 }
 
 /// The configuration that the flags, the variables and the file give together.
@@ -254,6 +278,7 @@ impl Settings {
     fn add_flags(&mut self, args: &ConfigArgs) {
         let given = |flag: bool| flag.then(|| "true".to_owned());
         let (insecure, private_reads) = (given(args.insecure), given(args.private_reads));
+        let trust_forwarded = given(args.trust_forwarded);
         let origins = (!args.allow_origin.is_empty()).then(|| args.allow_origin.join(","));
         let flags = [
             ("roles", &args.roles),
@@ -273,6 +298,12 @@ impl Settings {
             ("jwks", &args.jwks),
             ("private_reads", &private_reads),
             ("allow_origin", &origins),
+            ("user_rate", &args.user_rate),
+            ("room_rate", &args.room_rate),
+            ("address_rate", &args.address_rate),
+            ("likes_rate", &args.likes_rate),
+            ("moderation_rate", &args.moderation_rate),
+            ("trust_forwarded", &trust_forwarded),
         ];
         for (key, value) in flags {
             if let Some(value) = value {

@@ -114,11 +114,8 @@ pub async fn run(
     loops.start("windows", filling)?;
     loops.start("history", recording)?;
 
-    let ingest = Arc::new(Ingest::new(
-        log.clone(),
-        log.routes().clone(),
-        likes_options(),
-    ));
+    let ingest = Ingest::new(log.clone(), log.routes().clone(), likes_options());
+    let ingest = Arc::new(ingest.limited(options.access.limits));
     let verifications = Verifications::new(
         log.clone(),
         HistoryReader::new(history.clone(), log.identity()),
@@ -150,7 +147,10 @@ pub async fn run(
     let public = tokio::spawn(accept(
         public,
         router,
-        Bounds::default(),
+        Bounds {
+            trust_forwarded: options.access.trust_forwarded,
+            ..Bounds::default()
+        },
         stop.clone(),
         metrics.measuring(|| connections("public")),
     ));

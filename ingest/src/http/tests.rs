@@ -23,6 +23,10 @@ struct Server {
 
 impl Server {
     fn start(caller: Option<Caller>) -> Self {
+        Self::limited(caller, Limits::NONE)
+    }
+
+    fn limited(caller: Option<Caller>, limits: Limits) -> Self {
         let dir = TempDir::new().expect("a directory");
         let options = embedded::Options::new(dir.path(), embedded::wall_clock());
         let log = EmbeddedLog::open(options).expect("a new log opens");
@@ -33,7 +37,7 @@ impl Server {
             new_id: || Uuid::now_v7().into(),
         };
         let ingest = Ingest::new(log.clone(), log.routes().clone(), options);
-        let mut router = router(Arc::new(ingest));
+        let mut router = router(Arc::new(ingest.limited(limits)));
         if let Some(caller) = caller {
             router = router.layer(Extension(caller));
         }
@@ -220,6 +224,19 @@ async fn every_error_is_a_problem() {
     .await;
 }
 
+/// The caller `u1`.
+fn caller(role: Role) -> Caller {
+    Caller {
+        roles: vec![role],
+        user: Some(User {
+            id: "u1".into(),
+            name: "".into(),
+            ext: Vec::new(),
+        }),
+        rooms: None,
+    }
+}
+
 #[tokio::test]
 async fn who_calls_decides() {
     let nobody = Server::start(None).post(EVENTS, "{}").await;
@@ -227,15 +244,7 @@ async fn who_calls_decides() {
         nobody.starts_with("401 application/problem+json"),
         "{nobody}"
     );
-    let viewer = Caller {
-        roles: vec![Role::Viewer],
-        user: Some(User {
-            id: "u1".into(),
-            name: "".into(),
-            ext: Vec::new(),
-        }),
-        rooms: None,
-    };
+    let viewer = caller(Role::Viewer);
     let server = Server::start(Some(viewer));
     let answer = server
         .post(EVENTS, r#"{"kind":"pin","target_seq":1}"#)
@@ -288,4 +297,103 @@ async fn likes_are_answered_after_their_event() {
     let logged = server.logged().await;
     assert_eq!(logged.len(), 1, "{logged:?}");
     assert!(logged[0].ends_with(" likes"), "{logged:?}");
+}
+
+fn rate(text: &str) -> Option<crate::rates::Rate> {
+    Some(text.parse().expect("a rate"))
+}
+
+#[tokio::test]
+async fn who_sends_too_much_is_told_to_wait() {
+    const COMMENT: &str = r#"{"kind":"comment","text":"hi"}"#;
+    let limits = Limits {
+        user: rate("2/10s"),
+        likes: rate("1/10s"),
+        ..Limits::NONE
+    };
+    let server = Server::limited(Some(caller(Role::Viewer)), limits);
+    for _ in 0..2 {
+        let answer = server.post(EVENTS, COMMENT).await;
+        assert!(answer.starts_with("200 "), "{answer}");
+    }
+    expect![[r#"
+        429 application/problem+json retry 5
+        {"type":"urn:danmu:problem:rate-limited","title":"too much at once","status":429,"detail":"at most 2 in 10 s"}"#]].assert_eq(&server.post(EVENTS, COMMENT).await);
+    let answer = server.post(LIKES, r#"{"count":1}"#).await;
+    assert!(
+        answer.starts_with("200 "),
+        "likes have a lane of their own: {answer}"
+    );
+    let answer = server.post(LIKES, r#"{"count":1}"#).await;
+    assert!(answer.starts_with("429 "), "{answer}");
+    assert_eq!(server.logged().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_limit_is_told_in_headers() {
+    let limits = Limits {
+        room: rate("1/10s"),
+        ..Limits::NONE
+    };
+    let server = Server::limited(Some(caller(Role::Viewer)), limits);
+    let two = r#"[{"kind":"enter"},{"kind":"leave"}]"#;
+    let response = server
+        .router
+        .clone()
+        .oneshot(request(Method::POST, EVENTS, two));
+    let response = response.await.expect("infallible");
+    let header = |name| response.headers()[name].to_str().expect("text").to_owned();
+    let told = ["retry-after", "ratelimit", "ratelimit-policy"].map(header);
+    assert_eq!(told, ["10", r#""room";r=1;t=0"#, r#""room";q=1;w=10"#]);
+}
+
+#[tokio::test]
+async fn moderation_passes_where_comments_do_not_and_backends_always_do() {
+    let limits = Limits {
+        user: rate("1/10s"),
+        room: rate("1/10s"),
+        address: rate("2/10s"),
+        likes: None,
+        moderation: rate("1/10s"),
+    };
+    let pin = r#"{"kind":"pin","target_seq":1}"#;
+    let say = r#"{"kind":"enter"}"#;
+    let moderator = Server::limited(Some(caller(Role::Moderator)), limits);
+    let mut statuses = Vec::new();
+    for body in [say, say, pin, pin] {
+        let answer = moderator.post(EVENTS, body).await;
+        statuses.push(answer.split(' ').next().unwrap_or_default().to_owned());
+    }
+    assert_eq!(statuses, ["200", "429", "200", "429"]);
+    let backend = Server::limited(Some(caller(Role::Backend)), limits);
+    for body in [say, say, say, pin] {
+        let mut request = request(Method::POST, EVENTS, body);
+        let peer = Peer([10, 0, 0, 1].into());
+        request.extensions_mut().insert(peer);
+        let answer = backend.send(request).await;
+        assert!(answer.starts_with("200 "), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_their_address() {
+    let limits = Limits {
+        address: rate("1/10s"),
+        ..Limits::NONE
+    };
+    let server = Server::limited(Some(caller(Role::Viewer)), limits);
+    let status = async |peer: &str| {
+        let mut request = request(Method::POST, EVENTS, "{");
+        let peer = Peer(peer.parse().expect("an address"));
+        request.extensions_mut().insert(peer);
+        let answer = server.send(request).await;
+        answer.split(' ').next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(status("10.0.0.1").await, "400");
+    assert_eq!(status("10.0.0.1").await, "429");
+    assert_eq!(status("::ffff:10.0.0.1").await, "429");
+    assert_eq!(status("10.0.0.2").await, "400");
+    assert_eq!(status("2001:db8::1").await, "400");
+    assert_eq!(status("2001:db8::2").await, "429");
+    assert_eq!(status("2001:db8:0:1::1").await, "400");
 }

@@ -1,4 +1,5 @@
-//! Who may call: the keys that tokens are signed with, and the pages that may talk to the server.
+//! Who may call, and how often: the keys that tokens are signed with, the pages that may talk to the
+//! server, the rates.
 //!
 //! A secret comes from a variable or a file, never from a flag, which every process of the machine could
 //! read; it is never printed. Secrets and a key set exclude each other, because a token must have one
@@ -7,6 +8,7 @@
 use std::path::PathBuf;
 
 use danmu_ingest::identity::{SECRET_BYTES_MIN, Secrets};
+use danmu_ingest::rates::{Limits, Rate};
 use danmu_ingest::{Identity, Origins};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -21,6 +23,10 @@ pub struct Access {
     pub private_reads: bool,
     /// The origins whose pages may talk to the server, as they were listed.
     pub allow_origin: Vec<String>,
+    /// How often anyone but a backend may send.
+    pub limits: Limits,
+    /// Whether every request comes through a proxy that says from where.
+    pub trust_forwarded: bool,
 }
 
 /// What tokens are signed with.
@@ -39,6 +45,11 @@ impl Access {
         }
         table.insert("private_reads".to_owned(), self.private_reads.into());
         table.insert("allow_origin".to_owned(), self.allow_origin.clone().into());
+        for (key, limit) in rates(&self.limits) {
+            let text = limit.map_or("off".to_owned(), |rate| rate.to_string());
+            table.insert(key.to_owned(), text.into());
+        }
+        table.insert("trust_forwarded".to_owned(), self.trust_forwarded.into());
     }
 }
 
@@ -51,10 +62,32 @@ impl Settings {
             let what = "needs tokens: a token secret or jwks".to_owned();
             self.problem(self.source("private_reads"), "private_reads", what);
         }
+        let limits = self.limits();
+        let trust_forwarded = self.value("trust_forwarded", "false", flag);
         Some(Access {
             tokens: tokens?,
             private_reads: private_reads?,
             allow_origin: allow_origin?,
+            limits: limits?,
+            trust_forwarded: trust_forwarded?,
+        })
+    }
+
+    fn limits(&mut self) -> Option<Limits> {
+        let limits = rates(&Limits::default()).map(|(key, default)| {
+            if self.is_given(key) {
+                self.value(key, "", rate)
+            } else {
+                Some(default)
+            }
+        });
+        let [user, room, address, likes, moderation] = limits;
+        Some(Limits {
+            user: user?,
+            room: room?,
+            address: address?,
+            likes: likes?,
+            moderation: moderation?,
         })
     }
 
@@ -102,6 +135,24 @@ impl Settings {
     fn refuse<T>(&mut self, key: &str, what: String) -> Option<T> {
         self.problem(self.source(key), key, what);
         None
+    }
+}
+
+/// The limits by their keys.
+fn rates(limits: &Limits) -> [(&'static str, Option<Rate>); 5] {
+    [
+        ("user_rate", limits.user),
+        ("room_rate", limits.room),
+        ("address_rate", limits.address),
+        ("likes_rate", limits.likes),
+        ("moderation_rate", limits.moderation),
+    ]
+}
+
+fn rate(text: &str) -> Result<Option<Rate>, String> {
+    match text {
+        "off" => Ok(None),
+        _ => text.parse().map(Some),
     }
 }
 

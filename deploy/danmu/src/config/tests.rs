@@ -36,16 +36,22 @@ fn nothing_given_is_the_defaults() {
         &[("PATH", "/bin"), ("DANMU_TOKEN", "x")],
         flags(|_| {}),
         expect![[r#"
+            address_rate = "2000/10s"
             admin = "127.0.0.1:8081"
             allow_origin = []
             data = "./danmu-data"
             history = "embedded:./danmu-data/history"
             insecure = false
+            likes_rate = "20/10s"
             listen = "127.0.0.1:8080"
             log = "embedded:./danmu-data/log"
             log_format = "text"
+            moderation_rate = "200/10s"
             private_reads = false
             roles = "ingest,windows,history,api"
+            room_rate = "50000/10s"
+            trust_forwarded = false
+            user_rate = "20/10s"
             windows = "memory:"
         "#]],
     );
@@ -61,16 +67,22 @@ fn flags_go_before_variables_before_the_file() {
         ],
         flags(|args| args.admin = Some("127.0.0.1:3".into())),
         expect![[r#"
+            address_rate = "2000/10s"
             admin = "127.0.0.1:3"
             allow_origin = []
             data = "from-file"
             history = "embedded:from-file/history"
             insecure = false
+            likes_rate = "20/10s"
             listen = "127.0.0.1:2"
             log = "embedded:from-file/log"
             log_format = "text"
+            moderation_rate = "200/10s"
             private_reads = false
             roles = "ingest,windows,history,api"
+            room_rate = "50000/10s"
+            trust_forwarded = false
+            user_rate = "20/10s"
             windows = "memory:"
         "#]],
     );
@@ -132,16 +144,22 @@ fn beyond_loopback_needs_consent() {
         &[],
         consent,
         expect![[r#"
+            address_rate = "2000/10s"
             admin = "127.0.0.1:8081"
             allow_origin = []
             data = "./danmu-data"
             history = "embedded:./danmu-data/history"
             insecure = true
+            likes_rate = "20/10s"
             listen = "0.0.0.0:80"
             log = "embedded:./danmu-data/log"
             log_format = "text"
+            moderation_rate = "200/10s"
             private_reads = false
             roles = "ingest,windows,history,api"
+            room_rate = "50000/10s"
+            trust_forwarded = false
+            user_rate = "20/10s"
             windows = "memory:"
         "#]],
     );
@@ -170,16 +188,22 @@ fn the_printed_configuration_gives_itself_again() {
         &[],
         ConfigArgs::default(),
         expect![[r#"
+            address_rate = "2000/10s"
             admin = "127.0.0.1:8081"
             allow_origin = []
             data = "somewhere"
             history = "embedded:somewhere/history"
             insecure = false
+            likes_rate = "20/10s"
             listen = "127.0.0.1:8080"
             log = "embedded:somewhere/log"
             log_format = "text"
+            moderation_rate = "200/10s"
             private_reads = false
             roles = "ingest,windows,history,api"
+            room_rate = "50000/10s"
+            trust_forwarded = false
+            user_rate = "20/10s"
             windows = "memory:"
         "#]],
     );
@@ -209,16 +233,22 @@ fn tokens_open_the_way_beyond_loopback_and_secrets_are_not_printed() {
         &[("DANMU_TOKEN_SECRET_PREVIOUS", SECRET)],
         args,
         expect![[r#"
+            address_rate = "2000/10s"
             admin = "127.0.0.1:8081"
             allow_origin = ["https://a.example", "https://b.example"]
             data = "./danmu-data"
             history = "embedded:./danmu-data/history"
             insecure = false
+            likes_rate = "20/10s"
             listen = "0.0.0.0:80"
             log = "embedded:./danmu-data/log"
             log_format = "text"
+            moderation_rate = "200/10s"
             private_reads = true
             roles = "ingest,windows,history,api"
+            room_rate = "50000/10s"
+            trust_forwarded = false
+            user_rate = "20/10s"
             windows = "memory:"
         "#]],
     );
@@ -285,4 +315,26 @@ fn a_secret_and_a_key_set_exclude_each_other() {
             exit 64
         "#]],
     );
+}
+
+#[test]
+fn a_rate_is_a_quota_in_a_window_or_off() {
+    check(
+        "user_rate = 'often'\nroom_rate = 'off'\n",
+        &[("DANMU_LIKES_RATE", "0/1s")],
+        flags(|args| args.address_rate = Some("5/1s".into())),
+        expect![[r#"
+            the configuration is not usable:
+              user_rate (FILE): "often" is no rate like 20/10s
+              likes_rate (DANMU_LIKES_RATE): "0/1s" is no rate like 20/10s
+            exit 78
+        "#]],
+    );
+    let args = flags(|args| {
+        args.user_rate = Some("off".into());
+        args.likes_rate = Some("5/1s".into());
+    });
+    let printed = load(&args, []).expect("a configuration").to_toml();
+    assert!(printed.contains("user_rate = \"off\""), "{printed}");
+    assert!(printed.contains("likes_rate = \"5/1s\""), "{printed}");
 }

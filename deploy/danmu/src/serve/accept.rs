@@ -1,30 +1,53 @@
 //! The accept loop: connections in, a router's answers out.
 //!
-//! Owns how long a client may take to send a request's head, how many connections there are at once,
-//! and their end: after `stop` no connection is taken, those that are open finish the request that they
-//! are in, and whoever takes longer than the grace period is cut off. What is answered is the router's.
+//! Owns how long a client may take to send a request's head, how large that may be, how long an answer
+//! may take to begin, how many connections there are at once, and their end: after `stop` no connection
+//! is taken, those that are open finish the request that they are in, and whoever takes longer than the
+//! grace period is cut off. Who finds no place is told so. What is answered is the router's, and so is a
+//! request's body.
 
+mod places;
+mod turned_away;
+
+use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use danmu_ingest::http::{Peer, Refused};
+use danmu_schemas::problem::{Problem, ProblemType};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use metrics::Gauge;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use places::Places;
+use turned_away::TurnedAway;
 
 /// The bounds of a listener.
 #[derive(Debug, Clone)]
 pub struct Bounds {
     /// How long a client may take to send a request's head; also how long a quiet connection is kept.
     pub header_within: Duration,
-    /// The most connections at once; more wait in the system's queue.
+    /// How long an answer may take to begin, the request's body included; longer than any wait that a
+    /// client may ask for.
+    pub answer_within: Duration,
+    /// The most connections at once; who comes then is told that there is no place.
     pub connections_max: usize,
+    /// The most connections at once from one address.
+    pub connections_per_address_max: usize,
+    /// Whether every request comes through a proxy of ours, which says in `X-Forwarded-For` from where;
+    /// connections are not counted by address then, since all are the proxy's.
+    pub trust_forwarded: bool,
     /// How long open requests may take after the stop.
     pub grace: Duration,
 }
@@ -33,36 +56,24 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             header_within: Duration::from_secs(5),
+            answer_within: Duration::from_secs(45),
             connections_max: 16_384,
+            connections_per_address_max: 4_096,
+            trust_forwarded: false,
             grace: Duration::from_secs(4),
         }
     }
 }
 
+/// The most headers of a request; more are answered 431.
+const HEADERS_LEN_MAX: usize = 64;
+/// The largest head of a request, a token and long cursors included: as much is read before it is refused
+/// with 431.
+const HEAD_BYTES_MAX: usize = 32 * 1_024;
 /// How long to wait after the system refused a connection, for want of descriptors as a rule.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
-
-/// A connection's place among those that may be open, and in their number.
-struct Place {
-    _permit: OwnedSemaphorePermit,
-    connections: Gauge,
-}
-
-impl Place {
-    fn new(permit: OwnedSemaphorePermit, connections: Gauge) -> Self {
-        connections.increment(1);
-        Self {
-            _permit: permit,
-            connections,
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.connections.decrement(1);
-    }
-}
+/// When to come again after an answer took too long to begin.
+const SLOW_RETRY_S: u32 = 1;
 
 /// Serves `router` on `listener` until `stop`, and returns when the last connection has ended. How
 /// many are open is kept in `connections`.
@@ -75,27 +86,36 @@ pub async fn accept(
 ) {
     let tracker = TaskTracker::new();
     let cut_off = CancellationToken::new();
-    let places = Arc::new(Semaphore::new(bounds.connections_max));
-    let next = async || {
-        let place = Arc::clone(&places).acquire_owned().await;
-        (
-            place.expect("nobody closes the semaphore"),
-            listener.accept().await,
-        )
+    let per_address_max = match bounds.trust_forwarded {
+        true => bounds.connections_max,
+        false => bounds.connections_per_address_max,
     };
-    while let Some((place, accepted)) = stop.run_until_cancelled(next()).await {
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+    let places = Places::new(bounds.connections_max, per_address_max, connections);
+    let turned_away = TurnedAway::new();
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        let (stream, address) = match accepted {
+            Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
             Err(error) => {
                 refused(&error).await;
                 continue;
             }
         };
-        let connection = serve_connection(stream, router.clone(), bounds.clone(), stop.clone());
-        let place = Place::new(place, connections.clone());
-        let cut_off = cut_off.clone();
+        let place = match places.take(address) {
+            Ok(place) => place,
+            Err(no_place) => {
+                turned_away.answer(stream, no_place, &tracker);
+                continue;
+            }
+        };
+        let connection = Connection {
+            router: router.clone(),
+            bounds: bounds.clone(),
+            address,
+        };
+        let (stop, cut_off) = (stop.clone(), cut_off.clone());
         tracker.spawn(async move {
-            cut_off.run_until_cancelled(connection).await;
+            let served = connection.serve(stream, stop);
+            cut_off.run_until_cancelled(served).await;
             drop(place);
         });
     }
@@ -116,32 +136,79 @@ async fn refused(error: &io::Error) {
     tokio::time::sleep(PAUSE_AFTER_ERROR).await;
 }
 
-/// Answers one connection until the client leaves, or finishes its request after `stop`.
-async fn serve_connection(
-    stream: TcpStream,
+/// What a connection is answered with.
+struct Connection {
     router: Router,
     bounds: Bounds,
-    stop: CancellationToken,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection without nodelay");
-    }
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(bounds.header_within)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = match stop.run_until_cancelled(connection.as_mut()).await {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    address: IpAddr,
+}
+
+impl Connection {
+    /// Answers until the client leaves, or has its answer after `stop`.
+    async fn serve(self, stream: TcpStream, stop: CancellationToken) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection without nodelay");
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended badly");
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.bounds.header_within)
+            .max_headers(HEADERS_LEN_MAX)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(
+                TokioIo::new(stream),
+                service_fn(async |request| Ok::<_, Infallible>(self.answer(request).await)),
+            )
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let ended = match stop.run_until_cancelled(connection.as_mut()).await {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended badly");
+        }
     }
+
+    async fn answer(&self, mut request: Request<Incoming>) -> Response {
+        let forwarded = self
+            .bounds
+            .trust_forwarded
+            .then(|| forwarded(request.headers()));
+        let address = forwarded.flatten().unwrap_or(self.address);
+        request.extensions_mut().insert(Peer(address));
+        let writes = *request.method() == Method::POST;
+        let answer = self.router.clone().oneshot(request.map(Body::new));
+        match tokio::time::timeout(self.bounds.answer_within, answer).await {
+            Ok(Ok(response)) => response,
+            Err(_) => too_slow(writes),
+        }
+    }
+}
+
+/// The address that the proxy before this server saw: the last one, which it has added itself.
+fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all("x-forwarded-for").iter().next_back()?;
+    let address: IpAddr = last
+        .to_str()
+        .ok()?
+        .rsplit(',')
+        .next()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(address.to_canonical())
+}
+
+/// A write that was given up may be in the log all the same.
+fn too_slow(writes: bool) -> Response {
+    let problem_type = match writes {
+        true => ProblemType::OutcomeUnknown,
+        false => ProblemType::Overloaded,
+    };
+    Refused::from(Problem::new(problem_type).retry_after_s(SLOW_RETRY_S)).into_response()
 }
 
 #[cfg(test)]

@@ -293,3 +293,33 @@ async fn a_server_with_a_secret_knows_its_callers_by_their_tokens() {
     }
     server.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_is_answered_so_that_its_sender_reads_it() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Running::start(data.path()).await;
+    server.wait_until_ready().await;
+    let mut stream = tokio::net::TcpStream::connect(server.public)
+        .await
+        .expect("a connection");
+    let len = danmu_ingest::http::DRAINED_BYTES_MAX;
+    let head = format!(
+        "POST /v1/rooms/r1/events HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n"
+    );
+    stream
+        .write_all(head.as_bytes())
+        .await
+        .expect("a sent head");
+    // All of it is sent before anything is read, as most clients do.
+    stream
+        .write_all(&vec![b' '; len])
+        .await
+        .expect("a sent body");
+    let mut answer = String::new();
+    let read = tokio::time::timeout(DEADLINE, stream.read_to_string(&mut answer)).await;
+    read.expect("an answer in time").expect("a clean end");
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("urn:danmu:problem:too-large"), "{answer}");
+    server.finish().await;
+}

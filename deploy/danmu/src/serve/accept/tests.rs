@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -102,18 +103,123 @@ async fn a_request_beyond_the_grace_period_is_cut_off() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_most_wait_for_a_place() {
-    let bounds = Bounds {
+async fn who_finds_no_place_is_told_so() {
+    let router = Router::new().route("/", get(async || "served"));
+    let told = async |bounds, status| {
+        let (address, _stop, _served) = listen(router.clone(), bounds).await;
+        let first = connect(address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        // Once it is answered, it has its place.
+        first.readable().await.expect("an answer");
+        let second = read_all(connect(address, REQUEST).await).await;
+        assert!(second.starts_with(status), "{second}");
+        assert!(second.contains("application/problem+json"), "{second}");
+        assert!(second.contains("retry-after: 1"), "{second}");
+        drop(first);
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        while !read_all(connect(address, REQUEST).await)
+            .await
+            .ends_with("served")
+        {
+            assert!(tokio::time::Instant::now() < deadline, "no place came free");
+        }
+    };
+    let full = Bounds {
         connections_max: 1,
         ..Bounds::default()
     };
+    told(full, "HTTP/1.1 503 ").await;
+    let address_full = Bounds {
+        connections_per_address_max: 1,
+        ..Bounds::default()
+    };
+    told(address_full, "HTTP/1.1 429 ").await;
+}
+
+/// A request after which the connection ends.
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn two_thousand_quiet_connections_are_in_nobodys_way() {
     let router = Router::new().route("/", get(async || "served"));
+    let bounds = Bounds {
+        header_within: DEADLINE * 10,
+        ..Bounds::default()
+    };
     let (address, _stop, _served) = listen(router, bounds).await;
-    let first = connect(address, "").await;
-    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let mut second = connect(address, request).await;
-    let early = tokio::time::timeout(Duration::from_millis(50), second.read_u8()).await;
-    assert!(early.is_err(), "answered before there was a place");
-    drop(first);
-    assert!(read_all(second).await.ends_with("served"));
+    let mut quiet = Vec::new();
+    for n in 0..2_000 {
+        let begun = if n % 2 == 0 {
+            ""
+        } else {
+            "GET / HTTP/1.1\r\nX: "
+        };
+        quiet.push(connect(address, begun).await);
+        if n % 100 == 0 {
+            let answer = read_all(connect(address, REQUEST).await).await;
+            assert!(answer.ends_with("served"), "{answer}");
+        }
+    }
+    let answer = read_all(connect(address, REQUEST).await).await;
+    assert!(answer.ends_with("served"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_head_is_bounded() {
+    let router = Router::new().route("/", get(async || "served"));
+    let (address, _stop, _served) = listen(router, Bounds::default()).await;
+    let headers = |n: usize| (0..n).map(|n| format!("x-{n}: y\r\n")).collect::<String>();
+    let with = |headers: &str| format!("GET / HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+    let status = async |request: String| {
+        let answer = read_all(connect(address, &request).await).await;
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    assert_eq!(status(with(&headers(HEADERS_LEN_MAX - 1))).await, "200");
+    assert_eq!(status(with(&headers(HEADERS_LEN_MAX))).await, "431");
+    let long = with(&format!("x: {}\r\n", "y".repeat(8 * HEAD_BYTES_MAX)));
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    // It is not read to its end, so neither the request nor the answer need arrive whole.
+    let _ = stream.write_all(long.as_bytes()).await;
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut answer)).await;
+    let _ = read.expect("an end before the deadline");
+    assert!(!String::from_utf8_lossy(&answer).contains("served"));
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_begin_is_given_up() {
+    let route = get(std::future::pending::<()>).post(std::future::pending::<()>);
+    let bounds = Bounds {
+        answer_within: Duration::from_millis(10),
+        ..Bounds::default()
+    };
+    let (address, _stop, _served) = listen(Router::new().route("/", route), bounds).await;
+    let read = read_all(connect(address, REQUEST).await).await;
+    assert!(read.contains("urn:danmu:problem:overloaded"), "{read}");
+    let written = read_all(connect(address, &REQUEST.replace("GET", "POST")).await).await;
+    assert!(
+        written.contains("urn:danmu:problem:outcome-unknown"),
+        "{written}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_says_where_it_came_from() {
+    let tell =
+        get(async |axum::Extension(Peer(address)): axum::Extension<Peer>| address.to_string());
+    let router = Router::new().route("/", tell);
+    let seen = async |trust_forwarded, header: &str| {
+        let bounds = Bounds {
+            trust_forwarded,
+            ..Bounds::default()
+        };
+        let (address, _stop, _served) = listen(router.clone(), bounds).await;
+        let request = REQUEST.replace("Host: a\r\n", &format!("Host: a\r\n{header}"));
+        let answer = read_all(connect(address, &request).await).await;
+        answer.rsplit("\r\n").next().unwrap_or_default().to_owned()
+    };
+    let header = "X-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 7.7.7.7, 10.1.2.3\r\n";
+    assert_eq!(seen(false, header).await, "127.0.0.1");
+    assert_eq!(seen(true, header).await, "10.1.2.3");
+    assert_eq!(seen(true, "X-Forwarded-For: nobody\r\n").await, "127.0.0.1");
+    assert_eq!(seen(true, "").await, "127.0.0.1");
 }
