@@ -23,6 +23,10 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use report::{Findings, Report};
 
+/// The server's, so that a peer has it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(name = "danmu-bench", about = "The benches of danmu")]
 struct Arguments {
