@@ -61,16 +61,29 @@ impl Standing {
             };
             told.partitions.insert(*partition, standing);
         }
+        // Told after every turn, so the open slots are walked and not looked up.
         for slot in Slot::all() {
-            let partition = Partition(routes.route(slot).partition);
-            if let Some(standing) = told.partitions.get_mut(&partition) {
+            if let Some(standing) = told.at(routes, slot) {
                 standing.slots += 1;
-                standing.slots_open += usize::from(slots.contains_key(&slot));
-                let slot_to = slots.get(&slot).map(|held| held.checkpointed.offset);
-                // `None` is below every offset, so one slot that is not open hides the others.
+            }
+        }
+        for (slot, held) in slots {
+            if let Some(standing) = told.at(routes, *slot) {
+                standing.slots_open += 1;
+                let slot_to = Some(held.checkpointed.offset);
                 standing.checkpointed_to = standing.checkpointed_to.min(slot_to);
             }
         }
+        for standing in told.partitions.values_mut() {
+            if standing.slots_open < standing.slots {
+                standing.checkpointed_to = None;
+            }
+        }
         told
+    }
+
+    fn at(&mut self, routes: &Routes, slot: Slot) -> Option<&mut PartitionStanding> {
+        let partition = Partition(routes.route(slot).partition);
+        self.partitions.get_mut(&partition)
     }
 }
