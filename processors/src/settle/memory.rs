@@ -5,28 +5,37 @@
 //! can reach an output.
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 
 use danmu_schemas::state::{
     EVENT_MEMORY_LEN_MAX, EVENT_MEMORY_MS, EventMemory, GIFT_MEMORY_LEN_MAX, GIFT_MEMORY_MS,
     GiftMemory,
 };
 use danmu_schemas::{EventId, Seq, UserHash};
-use hashbrown::HashMap;
+use hashbrown::hash_map::Entry as AuthorEntry;
+use hashbrown::hash_table::Entry as IdEntry;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 /// The visible events of the last 2 min, by id and by who commented.
+///
+/// The indexes hold seqs alone, which say where an entry stands: a room may remember a million.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RecentEvents {
     /// Ascending by seq, without a hole.
-    entries: VecDeque<(Seq, EventMemory)>,
-    by_id: HashMap<EventId, Seq>,
-    /// The last comment of a user, and the log clock at it.
-    by_author: HashMap<UserHash, (Seq, i64)>,
+    entries: VecDeque<EventMemory>,
+    /// The seq of the oldest entry, where there is one.
+    first_seq: Seq,
+    by_id: HashTable<Seq>,
+    id_hashes: DefaultHashBuilder,
+    /// The last comment of a user. Kept only while slow mode asks for it: to note and to forget the
+    /// author of every event would cost settling a tenth more.
+    by_author: Option<HashMap<UserHash, Seq>>,
 }
 
 impl RecentEvents {
     /// Forgets what `clock` has left behind.
     pub(super) fn forget_before(&mut self, clock: i64) {
-        while let Some((_, oldest)) = self.entries.front() {
+        while let Some(oldest) = self.entries.front() {
             if clock.saturating_sub(oldest.clock) <= EVENT_MEMORY_MS {
                 return;
             }
@@ -39,24 +48,50 @@ impl RecentEvents {
         if self.entries.len() == EVENT_MEMORY_LEN_MAX {
             self.forget_oldest();
         }
-        self.by_id.insert(entry.id, seq);
-        if entry.user != UserHash::NOBODY {
-            self.by_author.insert(entry.user, (seq, entry.clock));
+        if self.entries.is_empty() {
+            self.first_seq = seq;
         }
-        self.entries.push_back((seq, entry));
+        self.entries.push_back(entry);
+        self.index_id(seq, entry.id);
+        if let Some(by_author) = &mut self.by_author
+            && entry.user != UserHash::NOBODY
+        {
+            by_author.insert(entry.user, seq);
+        }
     }
 
+    /// Forgets everything; authors stay indexed if they were.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            by_author: self.by_author.as_ref().map(|_| HashMap::new()),
+            ..Self::default()
+        };
+    }
+
+    /// Has [`Self::commented_at`] know who commented when, or know no more.
+    pub(super) fn index_authors(&mut self, wanted: bool) {
+        if wanted == self.by_author.is_some() {
+            return;
+        }
+        let seqs = (self.first_seq.0..).map(Seq);
+        let authors = self.entries.iter().map(|entry| entry.user).zip(seqs);
+        let index = || {
+            authors
+                .filter(|(user, _)| *user != UserHash::NOBODY)
+                .collect()
+        };
+        self.by_author = wanted.then(index);
     }
 
     pub(super) fn seq_of(&self, id: EventId) -> Option<Seq> {
-        self.by_id.get(&id).copied()
+        let is_it = |seq: &Seq| self.entry(*seq).is_some_and(|entry| entry.id == id);
+        self.by_id.find(self.hash(id), is_it).copied()
     }
 
-    /// The log clock at the user's last comment.
+    /// The log clock at the user's last comment, while authors are indexed.
     pub(super) fn commented_at(&self, user: UserHash) -> Option<i64> {
-        self.by_author.get(&user).map(|(_, clock)| *clock)
+        let seq = self.by_author.as_ref()?.get(&user)?;
+        self.entry(*seq).map(|entry| entry.clock)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -65,26 +100,62 @@ impl RecentEvents {
 
     /// The oldest log clock that is still needed.
     pub(super) fn since(&self) -> Option<i64> {
-        self.entries.front().map(|(_, oldest)| oldest.clock)
+        self.entries.front().map(|oldest| oldest.clock)
     }
 
     /// The seq of the newest entry.
     pub(super) fn last_seq(&self) -> Option<Seq> {
-        self.entries.back().map(|(seq, _)| *seq)
+        let after_first = (self.entries.len() as u64).checked_sub(1)?;
+        Some(Seq(self.first_seq.0 + after_first))
+    }
+
+    fn entry(&self, seq: Seq) -> Option<&EventMemory> {
+        at(&self.entries, self.first_seq, seq)
+    }
+
+    fn hash(&self, id: EventId) -> u64 {
+        hash(&self.id_hashes, id)
+    }
+
+    fn index_id(&mut self, seq: Seq, id: EventId) {
+        let entry = |seq: &Seq| at(&self.entries, self.first_seq, *seq);
+        let is_it = |seq: &Seq| entry(seq).is_some_and(|entry| entry.id == id);
+        let hash_of = |seq: &Seq| entry(seq).map_or(0, |entry| hash(&self.id_hashes, entry.id));
+        match self.by_id.entry(hash(&self.id_hashes, id), is_it, hash_of) {
+            IdEntry::Occupied(mut known) => *known.get_mut() = seq,
+            IdEntry::Vacant(place) => {
+                place.insert(seq);
+            }
+        }
     }
 
     fn forget_oldest(&mut self) {
-        let Some((seq, oldest)) = self.entries.pop_front() else {
+        let Some(oldest) = self.entries.pop_front() else {
             return;
         };
-        if self.by_id.get(&oldest.id) == Some(&seq) {
-            self.by_id.remove(&oldest.id);
+        let seq = self.first_seq;
+        self.first_seq = seq.next();
+        let indexed = self
+            .by_id
+            .find_entry(self.hash(oldest.id), |known| *known == seq);
+        if let Ok(indexed) = indexed {
+            indexed.remove();
         }
-        let last = self.by_author.get(&oldest.user);
-        if last.is_some_and(|(last_seq, _)| *last_seq == seq) {
-            self.by_author.remove(&oldest.user);
+        if let Some(by_author) = &mut self.by_author
+            && let AuthorEntry::Occupied(last) = by_author.entry(oldest.user)
+            && *last.get() == seq
+        {
+            last.remove();
         }
     }
+}
+
+fn at(entries: &VecDeque<EventMemory>, first_seq: Seq, seq: Seq) -> Option<&EventMemory> {
+    entries.get(usize::try_from(seq.0.checked_sub(first_seq.0)?).ok()?)
+}
+
+fn hash(hashes: &DefaultHashBuilder, id: EventId) -> u64 {
+    hashes.hash_one(u128::from_ne_bytes(id.0))
 }
 
 /// The gifts of the last 24 h, by id, and which of them were taken back.

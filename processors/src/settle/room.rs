@@ -105,7 +105,7 @@ impl Room {
     /// Takes what settling changed since the last taking, all of it in the epoch of `position`, the
     /// room's last record.
     pub fn take_change(&mut self, room: &RoomId, position: Position) -> RoomChange {
-        let pending = std::mem::take(&mut self.pending);
+        let mut pending = std::mem::take(&mut self.pending);
         self.encode_changed(&pending.changed);
         let state = StateChange {
             core: codec::to_stored(&self.core),
@@ -113,7 +113,7 @@ impl Room {
             changed: pending.changed,
             event_memory: pending
                 .runs
-                .iter()
+                .iter_mut()
                 .filter_map(|run| event_block(run, position.epoch))
                 .collect(),
             gift_memory: gift_block(pending.gifts, position.epoch),
@@ -217,6 +217,7 @@ fn restore_events(stored: &[Bytes], core: &StateCore) -> Result<RecentEvents, De
         }
     }
     events.forget_before(core.clock);
+    events.index_authors(core.slow_ms > 0);
     match events.last_seq() {
         Some(last) if last != core.last_seq => {
             Err(DecodeError::Malformed("memory ends before the last seq"))
@@ -266,7 +267,8 @@ fn decode_blocks<T: for<'a> Datum<'a>>(stored: &[Bytes]) -> Result<Vec<T>, Decod
         .collect()
 }
 
-fn event_block(run: &Run, epoch: u32) -> Option<Bytes> {
+/// The block of what a run remembers, which leaves the run.
+fn event_block(run: &mut Run, epoch: u32) -> Option<Bytes> {
     if run.remembered.is_empty() {
         return None;
     }
@@ -274,7 +276,7 @@ fn event_block(run: &Run, epoch: u32) -> Option<Bytes> {
         generation: run.generation,
         epoch,
         first_seq: run.first_seq,
-        entries: run.remembered.clone(),
+        entries: std::mem::take(&mut run.remembered),
     }))
 }
 

@@ -169,7 +169,7 @@ fn apply(room: &mut Room, event: &RoomEvent<'_>, place: Place) -> Additions {
         Body::Delete(delete) => additions.target_seq = moderation::delete(room, delete, place),
         Body::Mute(mute) => moderation::mute(room, mute, place),
         Body::Unmute(unmute) => moderation::unmute(room, &unmute.target_user),
-        Body::Rules(rules) => moderation::set_rules(&mut room.core, rules),
+        Body::Rules(rules) => moderation::set_rules(room, rules),
         Body::Pin(pin) => room.core.pinned = Some(Seq(pin.target_seq)),
         Body::Unpin(pin) => moderation::unpin(&mut room.core, Seq(pin.target_seq)),
         Body::Erase(erase) => moderation::erase(room, erase, place),

@@ -107,6 +107,7 @@ fn the_source_heard_of_longest_ago_leaves() {
 #[test]
 fn a_full_memory_of_events_forgets_the_oldest() {
     let mut events = RecentEvents::default();
+    events.index_authors(true);
     let id = |n: u64| EventId(u128::from(n).to_be_bytes());
     for n in 1..=EVENT_MEMORY_LEN_MAX as u64 + 1 {
         let entry = EventMemory {
@@ -119,6 +120,7 @@ fn a_full_memory_of_events_forgets_the_oldest() {
     }
     assert_eq!(events.seq_of(id(1)), None);
     assert_eq!(events.commented_at(UserHash(1)), None);
+    assert_eq!(events.commented_at(UserHash(2)), Some(0));
     assert_eq!(events.seq_of(id(2)), Some(Seq(2)));
 }
 

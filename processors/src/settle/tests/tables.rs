@@ -156,6 +156,31 @@ fn slow_mode_is_by_author_and_exempts_moderators() {
 }
 
 #[test]
+fn slow_mode_counts_comments_from_before_it() {
+    check(
+        "0 comment user=ann
+         1000 rules slow=3000
+         2000 comment user=ann
+         2001 rules slow=0
+         2002 comment user=ann
+         2003 rules slow=3000
+         2004 comment user=ann",
+        expect![[r#"
+            0 seq 1
+              broadcast 1:1 started "" at 0 zero 0
+              broadcast 1:1 segment 0 from seq 1, before it seq 0
+              broadcast 1:1 heat 0 from seq 1, before it 0 0 0
+            1000 seq 2
+            2000 refused: slow-mode until 3000
+            2001 seq 3
+            2002 seq 4
+            2003 seq 5
+            2004 refused: slow-mode until 5002
+        "#]],
+    );
+}
+
+#[test]
 fn slow_mode_is_at_most_two_minutes() {
     check(
         "0 rules slow=999999

@@ -66,12 +66,13 @@ pub(super) fn delete(room: &mut Room, delete: &Delete<'_>, place: Place) -> Opti
 }
 
 /// Changes the room's rules; what is absent stays.
-pub(super) fn set_rules(core: &mut StateCore, rules: &Rules) {
+pub(super) fn set_rules(room: &mut Room, rules: &Rules) {
     if let Some(slow_ms) = rules.slow_ms {
-        core.slow_ms = slow_ms.min(SLOW_MS_MAX);
+        room.core.slow_ms = slow_ms.min(SLOW_MS_MAX);
+        room.events.index_authors(room.core.slow_ms > 0);
     }
     if let Some(open) = rules.comments_open {
-        core.comments_open = open;
+        room.core.comments_open = open;
     }
 }
 
