@@ -5,6 +5,7 @@
     reason = "all of this binary is tests, not only its `#[test]` functions"
 )]
 
+mod demo;
 mod import;
 mod log;
 mod model;

@@ -28,6 +28,7 @@ pub struct Server {
     agent: Agent,
     base: String,
     token: Option<String>,
+    retry_for: Duration,
 }
 
 /// An answer that is the server's last word.
@@ -41,8 +42,9 @@ pub struct Answer {
 
 /// The server did not answer in time.
 #[derive(Debug, thiserror::Error)]
-#[error("the server gave no final answer for {} s, at last: {last}", RETRY_FOR.as_secs())]
+#[error("the server gave no final answer for {} s, at last: {last}", waited.as_secs())]
 pub struct Unreachable {
+    waited: Duration,
     last: String,
 }
 
@@ -72,19 +74,26 @@ impl Server {
             agent,
             base: base.trim_end_matches('/').to_owned(),
             token,
+            retry_for: RETRY_FOR,
         }
+    }
+
+    /// The same server, for a caller that gives up after `retry_for`.
+    pub fn patient_for(mut self, retry_for: Duration) -> Self {
+        self.retry_for = retry_for;
+        self
     }
 
     /// GETs `path`, which begins with a slash.
     pub fn get(&self, path: &str) -> Result<Answer, Unreachable> {
         let url = format!("{}{path}", self.base);
-        repeat(|| self.authorized(self.agent.get(&url)).call())
+        self.repeat(|| self.authorized(self.agent.get(&url)).call())
     }
 
     /// POSTs a JSON body to `path`.
     pub fn post(&self, path: &str, body: &[u8]) -> Result<Answer, Unreachable> {
         let url = format!("{}{path}", self.base);
-        repeat(|| {
+        self.repeat(|| {
             self.authorized(self.agent.post(&url))
                 .header(header::CONTENT_TYPE, "application/json")
                 .send(body)
@@ -108,31 +117,35 @@ impl Server {
         Ok(std::io::copy(&mut response.body_mut().as_reader(), out)?)
     }
 
+    /// Attempts until there is a last word or the time is over.
+    fn repeat(
+        &self,
+        attempt: impl Fn() -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<Answer, Unreachable> {
+        let deadline = Instant::now() + self.retry_for;
+        let mut pause = PAUSE_MIN;
+        loop {
+            let (last, wait) = match attempt().and_then(read) {
+                Ok((answer, _)) if !matches!(answer.status, 429 | 503) => return Ok(answer),
+                Ok((answer, retry_after)) => (describe(&answer), retry_after.unwrap_or(pause)),
+                Err(error) => (error.to_string(), pause),
+            };
+            if Instant::now() + wait >= deadline {
+                return Err(Unreachable {
+                    waited: self.retry_for,
+                    last,
+                });
+            }
+            std::thread::sleep(wait.min(PAUSE_MAX));
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
     fn authorized<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
         match &self.token {
             Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             None => request,
         }
-    }
-}
-
-/// Attempts until there is a last word or the time is over.
-fn repeat(
-    attempt: impl Fn() -> Result<Response<Body>, ureq::Error>,
-) -> Result<Answer, Unreachable> {
-    let deadline = Instant::now() + RETRY_FOR;
-    let mut pause = PAUSE_MIN;
-    loop {
-        let (last, wait) = match attempt().and_then(read) {
-            Ok((answer, _)) if !matches!(answer.status, 429 | 503) => return Ok(answer),
-            Ok((answer, retry_after)) => (describe(&answer), retry_after.unwrap_or(pause)),
-            Err(error) => (error.to_string(), pause),
-        };
-        if Instant::now() + wait >= deadline {
-            return Err(Unreachable { last });
-        }
-        std::thread::sleep(wait.min(PAUSE_MAX));
-        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 

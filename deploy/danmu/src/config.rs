@@ -199,6 +199,18 @@ pub struct ConfigArgs {
     trust_forwarded: bool,
 }
 
+impl ConfigArgs {
+    /// Whether a flag names the data directory.
+    pub fn has_data(&self) -> bool {
+        self.data.is_some()
+    }
+
+    /// Keeps the data in `directory`, as `--data` would.
+    pub fn keep_in(&mut self, directory: &Path) {
+        self.data = Some(directory.display().to_string());
+    }
+}
+
 /// The configuration that the flags, the variables and the file give together.
 pub fn load(
     args: &ConfigArgs,

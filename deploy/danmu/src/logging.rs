@@ -1,8 +1,8 @@
 //! Logs: lines on standard error, as text or as JSON.
 //!
 //! They tell paths, times, counts and rooms; never a comment's text, a token or a user's name. Which are
-//! told is `RUST_LOG`'s, by crate and level; `info` where it is not set. A filter that cannot be
-//! understood is an error, not the default.
+//! told is `RUST_LOG`'s, by crate and level, or the command's own where it is not set. A filter that
+//! cannot be understood is an error, not the default.
 
 use std::io::IsTerminal;
 
@@ -40,11 +40,11 @@ impl LogFormat {
     }
 }
 
-/// Has this process log.
-pub fn start(format: LogFormat) -> anyhow::Result<()> {
+/// Has this process log, at `level` where the environment names none.
+pub fn start(format: LogFormat, level: &str) -> anyhow::Result<()> {
     let filter = match std::env::var(FILTER_VARIABLE) {
         Ok(filter) => filter.parse().context(FILTER_VARIABLE)?,
-        Err(std::env::VarError::NotPresent) => EnvFilter::new("info"),
+        Err(std::env::VarError::NotPresent) => EnvFilter::new(level),
         Err(error) => return Err(error).context(FILTER_VARIABLE),
     };
     let lines = tracing_subscriber::fmt()

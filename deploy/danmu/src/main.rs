@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod client;
 mod config;
+mod demo;
 mod export;
 mod import;
 mod inspect;
@@ -33,6 +34,8 @@ struct Cli {
 enum Command {
     /// Serve every role in this process, on the embedded engines
     Serve(serve::ServeArgs),
+    /// Serve a lively simulated show in a few rooms
+    Demo(demo::DemoArgs),
     /// Bring a recorded comment file into a server
     Import(import::ImportArgs),
     /// Write a broadcast of a server to a file
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Serve(args) => serve::command(args),
+        Command::Demo(args) => demo::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
         Command::Verify(args) => verify::run(args),

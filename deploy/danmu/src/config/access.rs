@@ -117,7 +117,7 @@ impl Settings {
         let file = format!("{key}_file");
         match (self.is_given(key), self.is_given(&file)) {
             (false, false) => Some(None),
-            (true, false) => self.value(key, "", |text| secret(text)).map(Some),
+            (true, false) => self.value(key, "", secret).map(Some),
             (false, true) => self.value(&file, "", secret_in_file).map(Some),
             (true, true) => self.refuse(&file, format!("is given beside {key}")),
         }

@@ -3,13 +3,15 @@
 //! Reads the configuration, binds both listeners (so that an address in use is known before anything is
 //! opened), and turns SIGTERM and SIGINT into the stop.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Options, run};
@@ -31,20 +33,15 @@ pub struct ServeArgs {
 
 /// Serves until a signal ends it.
 pub fn command(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let config = match config::load(&args.config, variables) {
+    let config = match configured(&args.config) {
         Ok(config) => config,
-        Err(problems) => {
-            eprintln!("danmu: {problems}");
-            return Ok(ExitCode::from(problems.exit_code()));
-        }
+        Err(code) => return Ok(code),
     };
     if args.print_config {
         write!(std::io::stdout(), "{}", config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
     }
-    logging::start(config.log_format)?;
+    logging::start(config.log_format, "info")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -53,35 +50,91 @@ pub fn command(args: ServeArgs) -> anyhow::Result<ExitCode> {
     served.map(|()| ExitCode::SUCCESS)
 }
 
+/// The configuration that the flags, this process's environment and the file give; where it is not
+/// usable that is said, and the exit code given.
+pub fn configured(args: &ConfigArgs) -> Result<Config, ExitCode> {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    config::load(args, variables).map_err(|problems| {
+        eprintln!("danmu: {problems}");
+        ExitCode::from(problems.exit_code())
+    })
+}
+
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let public = bind("listen", config.listen).await?;
-    let admin = bind("admin", config.admin).await?;
-    std::fs::create_dir_all(&config.data)
-        .with_context(|| format!("make {}", config.data.display()))?;
-    tracing::info!(listen = %public.local_addr()?, admin = %admin.local_addr()?, "serving");
-    let options = Options {
-        log: config.log,
-        history: config.history,
-        dead_letters: config.data.join("dead-letters.jsonl"),
-        access: config.access,
-    };
+    let bound = Bound::new(config).await?;
+    let (listen, admin) = bound.addresses()?;
+    tracing::info!(%listen, %admin, "serving");
     let stop = CancellationToken::new();
-    let mut server = std::pin::pin!(run(public, admin, options, stop.clone()));
+    let mut server = tokio::spawn(bound.run(stop.clone()));
+    tokio::select! {
+        served = &mut server => return served?,
+        signal = signalled() => signal?,
+    }
+    tracing::info!("stopping");
+    finish(server, stop).await
+}
+
+/// A server that has its addresses and has not opened anything yet.
+pub struct Bound {
+    public: TcpListener,
+    admin: TcpListener,
+    options: Options,
+}
+
+impl Bound {
+    /// Binds both listeners and makes the data directory.
+    pub async fn new(config: Config) -> anyhow::Result<Self> {
+        let public = bind("listen", config.listen).await?;
+        let admin = bind("admin", config.admin).await?;
+        std::fs::create_dir_all(&config.data)
+            .with_context(|| format!("make {}", config.data.display()))?;
+        let options = Options {
+            log: config.log,
+            history: config.history,
+            dead_letters: config.data.join("dead-letters.jsonl"),
+            access: config.access,
+        };
+        Ok(Self {
+            public,
+            admin,
+            options,
+        })
+    }
+
+    /// Where the public and the admin listener are.
+    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.public.local_addr()?, self.admin.local_addr()?))
+    }
+
+    /// Serves until `stop`, or until a loop cannot go on.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        run(self.public, self.admin, self.options, stop).await
+    }
+}
+
+/// Ends when the process is asked to stop, by SIGTERM or SIGINT.
+pub async fn signalled() -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
-        served = &mut server => return served,
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("stopping");
-    stop.cancel();
-    tokio::time::timeout(STOP_WITHIN, server)
-        .await
-        .context("the stop took too long")?
+    Ok(())
 }
 
-async fn bind(key: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+/// Stops a server that runs, which may take a while but not for ever.
+pub async fn finish(
+    server: JoinHandle<anyhow::Result<()>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    stop.cancel();
+    let served = tokio::time::timeout(STOP_WITHIN, server).await;
+    served.context("the stop took too long")??
+}
+
+async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     bound.with_context(|| format!("{key} {address}"))
 }
