@@ -343,6 +343,26 @@ async fn rooms_leave_memory_and_come_back_as_they_were() {
 }
 
 #[tokio::test]
+async fn rooms_that_would_leave_are_lost_with_their_checkpoint() {
+    let mut bench = Bench::new();
+    let ledger = Ledger::default();
+    let options = Options {
+        wait: Duration::from_millis(1),
+        rooms_held_max: 0,
+        ..Options::default()
+    };
+    let mut projector = bench.projector_with(&ledger, options);
+    ledger.content().refuses_checkpoints = true;
+    bench.comment("a").await;
+    while ledger.rooms().is_empty() {
+        projector.turn(0).await.expect("a turn");
+    }
+    ledger.content().refuses_checkpoints = false;
+    catch_up_at(&mut projector, 1_000).await;
+    assert_eq!(ledger.rooms(), bench.settled().await.rooms());
+}
+
+#[tokio::test]
 async fn checkpoints_come_when_due_and_at_once_after_a_broadcast() {
     let mut bench = Bench::new();
     let ledger = Ledger::default();

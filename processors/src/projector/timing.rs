@@ -98,8 +98,9 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
                 now_ms,
             )
             .await?;
-            let used_after_ms = self.used_by_half();
-            self.let_leave_before(used_after_ms);
+            if let Some(used_before_ms) = self.used_by_half() {
+                self.let_leave_before(used_before_ms);
+            }
         } else if now_ms + millis(self.options.advance_every) == self.advance_due_ms {
             let idle_max = millis(self.options.room_idle_max);
             self.let_leave_before(now_ms.saturating_sub(idle_max));
@@ -108,12 +109,16 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
     }
 
     /// When the room at the middle of all held rooms was last used, plus one: dropping everything
-    /// before leaves at most half of them, so that dropping is rare.
-    fn used_by_half(&self) -> u64 {
+    /// before leaves at most half of them, so that dropping is rare. `None` where none is held any
+    /// more, because their slots were lost.
+    fn used_by_half(&self) -> Option<u64> {
         let rooms = self.slots.values().flat_map(|held| held.rooms.values());
         let mut used: Vec<u64> = rooms.map(|room| room.used_at_ms).collect();
+        if used.is_empty() {
+            return None;
+        }
         let middle = used.len() / 2;
-        *used.select_nth_unstable(middle).1 + 1
+        Some(*used.select_nth_unstable(middle).1 + 1)
     }
 
     fn let_leave_before(&mut self, used_before_ms: u64) {

@@ -18,6 +18,8 @@ pub struct Content {
     pub rooms: BTreeMap<RoomId, Stored>,
     /// So many of the next calls find the store unavailable.
     pub failing: u32,
+    /// Whether no checkpoint succeeds.
+    pub refuses_checkpoints: bool,
     pub opened: u32,
     pub checkpoints: BTreeMap<Slot, Position>,
 }
@@ -46,12 +48,16 @@ impl Ledger {
         let mut content = self.content();
         if content.failing > 0 {
             content.failing -= 1;
-            return Err(StoreError::Unavailable {
-                what: "anything",
-                source: "told to fail".into(),
-            });
+            return Err(unavailable());
         }
         Ok(content)
+    }
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable {
+        what: "anything",
+        source: "told to fail".into(),
     }
 }
 
@@ -110,7 +116,11 @@ impl Projection for Ledger {
     }
 
     async fn checkpoint(&mut self, slot: Slot, to: Position) -> Result<(), StoreError> {
-        self.call()?.checkpoints.insert(slot, to);
+        let mut content = self.call()?;
+        if content.refuses_checkpoints {
+            return Err(unavailable());
+        }
+        content.checkpoints.insert(slot, to);
         Ok(())
     }
 }
