@@ -11,6 +11,8 @@ mod held;
 mod meter;
 mod placing;
 mod settling;
+#[cfg(feature = "shortcuts")]
+pub mod shortcuts;
 pub(crate) mod sorting;
 mod standing;
 mod timing;
@@ -166,6 +168,8 @@ pub struct Projector<P, R> {
     advance_due_ms: u64,
     meter: Meter,
     standing: watch::Sender<Standing>,
+    #[cfg(feature = "shortcuts")]
+    reread: shortcuts::Reread,
 }
 
 impl<P: Projection, R: LogReader> Projector<P, R> {
@@ -182,6 +186,8 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             advance_due_ms: 0,
             meter: Meter::none(),
             standing: watch::Sender::new(Standing::default()),
+            #[cfg(feature = "shortcuts")]
+            reread: shortcuts::Reread::default(),
         }
     }
 

@@ -7,6 +7,8 @@
 pub mod history;
 pub mod projection;
 pub mod segments;
+#[cfg(feature = "shortcuts")]
+pub mod shortcuts;
 pub mod windows;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
     reason = "all of this binary is tests, not only its `#[test]` functions"
 )]
 
+mod campaign;
 mod demo;
 mod import;
 mod log;

@@ -12,4 +12,4 @@ mod readers;
 mod refill;
 mod segments;
 mod windows;
-mod world;
+pub mod world;

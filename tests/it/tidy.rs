@@ -85,6 +85,26 @@ fn every_crate_of_ours_has_a_rule() {
     }
 }
 
+#[test]
+fn nothing_that_ships_takes_shortcuts() {
+    let asks = |feature: &Value| text(feature) == "shortcuts";
+    for package in packages()
+        .iter()
+        .filter(|package| text(&package["name"]) != "danmu-tests")
+    {
+        let name = text(&package["name"]);
+        let defaults = &package["features"]["default"];
+        assert!(
+            !defaults.as_array().is_some_and(|on| on.iter().any(asks)),
+            "{name} by itself"
+        );
+        for dependency in list(&package["dependencies"]) {
+            let asked = list(&dependency["features"]).iter().any(asks);
+            assert!(!asked, "{name} asks {} for shortcuts", dependency["name"]);
+        }
+    }
+}
+
 /// Where a decision lives, and the words that would make it depend on more than its arguments.
 const PURE: [&str; 4] = [
     "processors/src/settle",
@@ -184,6 +204,21 @@ fn rust_files() -> Vec<PathBuf> {
 
 /// The normal dependencies of every crate of the workspace.
 fn dependencies() -> BTreeMap<String, Vec<String>> {
+    packages()
+        .iter()
+        .map(|package| {
+            let normal = list(&package["dependencies"])
+                .iter()
+                .filter(|dependency| dependency["kind"].is_null())
+                .map(|dependency| text(&dependency["name"]))
+                .collect();
+            (text(&package["name"]), normal)
+        })
+        .collect()
+}
+
+/// The crates of the workspace, as cargo describes them.
+fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args([
             "metadata",
@@ -201,17 +236,13 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
         String::from_utf8_lossy(&output.stderr)
     );
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
-    let text = |value: &Value| value.as_str().expect("a name is a string").to_owned();
-    let list = |value: &Value| value.as_array().expect("a list").clone();
     list(&metadata["packages"])
-        .iter()
-        .map(|package| {
-            let normal = list(&package["dependencies"])
-                .iter()
-                .filter(|dependency| dependency["kind"].is_null())
-                .map(|dependency| text(&dependency["name"]))
-                .collect();
-            (text(&package["name"]), normal)
-        })
-        .collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a name is a string").to_owned()
+}
+
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().expect("a list").clone()
 }

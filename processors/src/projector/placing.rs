@@ -7,6 +7,8 @@ use danmu_projections::projection::{Projection, StoreError};
 use danmu_schemas::{Partition, Position, Slot};
 
 use super::held::{Followed, HeldSlot, Owned, millis};
+#[cfg(feature = "shortcuts")]
+use super::shortcuts;
 use super::{Projector, ProjectorError};
 
 /// How many slots are opened before it is told how far the loop is: a refill may take long.
@@ -62,7 +64,11 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
         lost: Lost,
         now_ms: u64,
     ) -> Result<(), ProjectorError> {
+        #[cfg(feature = "shortcuts")]
+        let kept = self.kept_rooms(slot).await;
         self.slots.remove(&slot);
+        #[cfg(feature = "shortcuts")]
+        self.slots.extend(kept);
         self.meter.reopened_slots.increment(1);
         let partition = Partition(self.routes.route(slot).partition);
         let Some(owned) = self.partitions.get_mut(&partition) else {
@@ -146,7 +152,10 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             check_reach(*slot, at, self.routes.route(*slot).epoch, first..end)?;
             lowest = lowest.min(at.offset);
         }
-        match self.reader.seek(partition, lowest + 1).await {
+        let next = lowest + 1;
+        #[cfg(feature = "shortcuts")]
+        let next = shortcuts::start(partition, first, next);
+        match self.reader.seek(partition, next).await {
             Ok(()) => {}
             // Retention passed us between the two questions, or the log went back: look again.
             Err(ReadError::OutOfRange { .. }) => return Ok(()),

@@ -38,6 +38,8 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             Some(owned) if owned.followed == Followed::Following => {}
             _ => return Ok(()),
         }
+        #[cfg(feature = "shortcuts")]
+        self.reread.note(batch);
         let sorted = sorting::sort(batch, |slot| {
             let is_here = self.routes.route(slot).partition == partition.0;
             self.slots
@@ -152,6 +154,8 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             return Ok(Some(Lost::Elsewhere));
         }
         for (name, state) in unmet.into_iter().zip(loaded.states) {
+            #[cfg(feature = "shortcuts")]
+            let state = state.map(|state| self.reread.instead_of(state, &name, held.at));
             let room = match state {
                 None => Room::new(),
                 Some(state) => Room::from_stored(&state, held.at).map_err(|source| {

@@ -22,6 +22,8 @@ use crate::projection::{
 
 mod chunks;
 mod kept;
+#[cfg(feature = "shortcuts")]
+mod shortcuts;
 
 use chunks::OpenChunk;
 use kept::Kept;
@@ -175,6 +177,8 @@ impl<S: HistoryStore> Projection for HistoryWriter<S> {
         };
         lane.watermark = to;
         let needless = lane.needless(previous);
+        #[cfg(feature = "shortcuts")]
+        let needless = self.needless_by_shortcut(slot, needless).await?;
         if needless.is_empty() {
             return Ok(());
         }

@@ -14,8 +14,12 @@ use danmu_schemas::{LogIdentity, Position, RoomId, Slot};
 
 use super::store::{RefillToken, RoomCopy, RoomWindow, WindowRead, WindowStep, WindowStore};
 use crate::projection::{Appended, Loaded, StoreError, StoredState};
+#[cfg(feature = "shortcuts")]
+use crate::shortcuts::{Shortcut, takes};
 
 mod room;
+#[cfg(feature = "shortcuts")]
+mod shortcuts;
 mod watches;
 
 use room::{Additions, Room};
@@ -71,6 +75,8 @@ struct SlotWindow {
     /// The version at which the slot got its position: that of every room that it does not have.
     filled_version: u64,
     watches: Watches,
+    #[cfg(feature = "shortcuts")]
+    rooms_at: HashMap<RoomId, Position>,
 }
 
 impl MemoryWindows {
@@ -159,6 +165,16 @@ impl WindowStore for MemoryWindows {
             Some((position, log)) if *log == step.log => *position,
             _ => return Ok(Appended::Other(None)),
         };
+        #[cfg(feature = "shortcuts")]
+        if takes(Shortcut::ComparedPerRoom) {
+            let (expected, at) = (step.expected, (step.to, step.log));
+            return Ok(self.append_by_room(&mut held, expected, at, additions));
+        }
+        #[cfg(feature = "shortcuts")]
+        if takes(Shortcut::OverlapIsRepeat) && position > step.expected {
+            held.position = Some((position.max(step.to), step.log));
+            return Ok(Appended::Already);
+        }
         if position == step.to && step.to > step.expected {
             return Ok(Appended::Already);
         }
@@ -194,7 +210,7 @@ impl WindowStore for MemoryWindows {
         if held.refill == Some((token, n + 1)) {
             return Ok(true);
         }
-        if held.position.is_some() || held.refill != Some((token, n)) {
+        if !held.is_refilled_by(token, n) {
             return Ok(false);
         }
         self.add(&mut held, copy.room, additions);
@@ -210,7 +226,7 @@ impl WindowStore for MemoryWindows {
         at: (Position, LogIdentity),
     ) -> Result<bool, StoreError> {
         let mut held = self.slot(slot);
-        if held.position.is_some() || held.refill != Some((token, n)) {
+        if !held.is_refilled_by(token, n) {
             return Ok(false);
         }
         held.refill = None;
@@ -270,6 +286,20 @@ impl WindowRead for MemoryWindows {
 }
 
 impl SlotWindow {
+    /// Whether the refill of that token is under way and exactly that far.
+    fn is_refilled_by(&self, token: RefillToken, n: u64) -> bool {
+        #[cfg(feature = "shortcuts")]
+        if takes(Shortcut::RefillUnfenced) {
+            return true;
+        }
+        #[cfg(feature = "shortcuts")]
+        if takes(Shortcut::RefillUncounted) {
+            let is_ours = |(held_by, _)| held_by == token;
+            return self.position.is_none() && self.refill.is_some_and(is_ours);
+        }
+        self.position.is_none() && self.refill == Some((token, n))
+    }
+
     /// Adds to a room; whether a broadcast is open in it then.
     fn add(&mut self, room: &RoomId, additions: Additions, limits: &WindowLimits) -> bool {
         self.version += 1;

@@ -13,6 +13,8 @@ use super::store::{PackedChunk, RefillToken, RoomCopy, WindowStore};
 use super::{Windows, pack};
 use crate::history::HistoryStore;
 use crate::projection::StoreError;
+#[cfg(feature = "shortcuts")]
+use crate::shortcuts::{Shortcut, takes};
 
 /// How often a refill starts over before its owner is told to wait.
 const REFILL_TRIES_MAX: usize = 16;
@@ -35,6 +37,11 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
     }
 
     async fn refill_once(&mut self, slot: Slot) -> Result<Option<Position>, StoreError> {
+        #[cfg(feature = "shortcuts")]
+        let listed = match takes(Shortcut::RoomsListedFirst) {
+            true => Some(self.history.rooms(slot, Position::new(u32::MAX, 0)).await?),
+            false => None,
+        };
         let watermark = self.history.watermark(slot).await?;
         if watermark.is_none() && !self.options.log_is_whole {
             return Err(StoreError::CannotRefill { slot });
@@ -48,6 +55,8 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
             Some(at) => self.history.rooms(slot, at).await?,
             None => Vec::new(),
         };
+        #[cfg(feature = "shortcuts")]
+        let rooms = listed.unwrap_or(rooms);
         let mut n = 0;
         for room in rooms {
             let Some(copy) = self.copy(room, at).await? else {

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use fastrand::Rng;
@@ -260,31 +262,66 @@ pub fn found(findings: &mut Findings, what: &'static str) {
     *findings.entry(what).or_default() += 1;
 }
 
+/// Names the one world that is run, its findings told as they are made.
+pub const SEED: &str = "XTASK_SEED";
+/// Names how many worlds are run instead of what a test says.
+const SEEDS: &str = "XTASK_SEEDS";
+/// How many worlds run at once.
+const THREADS: usize = 2;
+
 /// Runs a rule over the seeds and asserts that no world goes wrong.
-pub fn holds(name: &str, runs: u64, run: impl Fn(u64) -> Findings) {
+pub fn holds(name: &str, runs: u64, run: impl Fn(u64) -> Findings + Sync) {
     let wrong = tally(name, runs, run);
-    assert_eq!(wrong, 0, "the rule failed: {name}");
+    assert_eq!(wrong, [0; 0], "the rule failed in these worlds: {name}");
 }
 
 /// Runs a shortcut over the seeds and asserts that the model catches it.
-pub fn fails(name: &str, runs: u64, run: impl Fn(u64) -> Findings) {
+pub fn fails(name: &str, runs: u64, run: impl Fn(u64) -> Findings + Sync) {
     let wrong = tally(name, runs, run);
-    assert!(wrong > 0, "the shortcut was not caught: {name}");
+    assert!(!wrong.is_empty(), "the shortcut was not caught: {name}");
 }
 
-fn tally(name: &str, runs: u64, run: impl Fn(u64) -> Findings) -> u64 {
-    let mut wrong = 0;
-    let mut worlds = Findings::new();
-    for seed in 0..runs {
-        let findings = run(seed);
-        wrong += u64::from(!findings.is_empty());
-        for what in findings.keys() {
-            found(&mut worlds, what);
+/// The seeds whose worlds went wrong, ascending.
+fn tally(name: &str, runs: u64, run: impl Fn(u64) -> Findings + Sync) -> Vec<u64> {
+    let seeds = match (number(SEED), number(SEEDS)) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, more) => 0..more.unwrap_or(runs),
+    };
+    let next = AtomicU64::new(seeds.start);
+    let results = Mutex::new((Vec::new(), Findings::new()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if !seeds.contains(&seed) {
+                return;
+            }
+            let findings = run(seed);
+            if findings.is_empty() {
+                continue;
+            }
+            let mut results = results.lock().unwrap();
+            results.0.push(seed);
+            for what in findings.keys() {
+                found(&mut results.1, what);
+            }
         }
-    }
-    eprintln!("{name:<76} wrong {wrong:>4}/{runs}");
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(work);
+        }
+    });
+    let (mut wrong, worlds) = results.into_inner().unwrap();
+    wrong.sort_unstable();
+    let runs = seeds.end - seeds.start;
+    eprintln!("{name:<76} wrong {:>4}/{runs}", wrong.len());
     for (what, count) in worlds {
         eprintln!("    {count:>5} worlds: {what}");
     }
     wrong
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap())
 }

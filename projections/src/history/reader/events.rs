@@ -12,6 +12,8 @@ use super::{HistoryReader, damaged, just_after, read_body};
 use crate::history::layout;
 use crate::history::store::{HistoryStore, Order};
 use crate::projection::StoreError;
+#[cfg(feature = "shortcuts")]
+use crate::shortcuts::{Shortcut, takes};
 
 /// How many chunks are read at once.
 const PAGE_CHUNKS: usize = 16;
@@ -101,6 +103,14 @@ impl<S: HistoryStore> HistoryReader<S> {
         let mut next = after.next();
         let from = Seq(next.0.saturating_sub(CHUNK_LEN_MAX as u64));
         let mut range = layout::chunks_from(room, generation, from);
+        #[cfg(feature = "shortcuts")]
+        if takes(Shortcut::SeekToLastChunk) {
+            let past = layout::chunks_from(room, generation, next.next()).start;
+            let last = self
+                .first(range.start.clone()..past, Order::Descending)
+                .await?;
+            range.start = last.map_or(range.start, |row| row.key);
+        }
         loop {
             let rows = self
                 .store

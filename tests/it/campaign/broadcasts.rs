@@ -1,0 +1,214 @@
+//! Broadcasts, their parts and their segments at a watermark, worked out from the truth and compared.
+
+use danmu_projections::EmbeddedHistory;
+use danmu_projections::history::reader::Broadcast;
+use danmu_projections::history::{HistoryReader, ModerationRow};
+use danmu_projections::segments::{self, Segment, SegmentContent, Shown, Subject};
+use danmu_schemas::fact::{Fact, FactBody, SegmentOpened};
+use danmu_schemas::{Cursor, Generation, Position, Seq, Settled, codec};
+
+use super::checks::{Known, Wrong, readable};
+use super::faults::at_once;
+use super::truth::RoomTruth;
+
+const ALL: std::ops::Range<i64> = i64::MIN..i64::MAX;
+
+/// Whether the history says of a room's broadcasts what its watermark tells.
+pub fn are_true(reader: &HistoryReader<EmbeddedHistory>, known: Known<'_>) -> Result<(), Wrong> {
+    let (room, truth, watermark) = known;
+    moderation_is_true(reader, known)?;
+    let broadcasts = readable(at_once(reader.broadcasts(room, None, usize::MAX)))?;
+    if broadcasts != expected_broadcasts(truth, watermark) {
+        return Err((
+            "the history has other broadcasts",
+            format!("{broadcasts:?}"),
+        ));
+    }
+    for Broadcast { cursor, .. } in broadcasts {
+        let interruptions = readable(at_once(reader.interruptions(room, cursor)))?;
+        let expected = facts(truth, watermark, |body| match body {
+            FactBody::Interruption {
+                broadcast,
+                by_seq,
+                interruption,
+            } if *broadcast == cursor => Some((*by_seq, *interruption)),
+            _ => None,
+        });
+        if interruptions != expected {
+            return Err(("the history has other interruptions", cursor.to_string()));
+        }
+        segments_are_true(reader, known, cursor)?;
+    }
+    Ok(())
+}
+
+fn moderation_is_true(
+    reader: &HistoryReader<EmbeddedHistory>,
+    (room, truth, watermark): Known<'_>,
+) -> Result<(), Wrong> {
+    let (last_generation, _) = truth.last();
+    for generation in (Generation::FIRST.0..=last_generation.0).map(Generation) {
+        let stored = reader.moderation(room, generation, Seq::ZERO, Seq(u64::MAX));
+        let stored = readable(at_once(stored))?;
+        let all = moderation(truth, generation);
+        let is_needed = |row: &&ModerationRow| row.position <= watermark;
+        let lacking = all
+            .iter()
+            .filter(is_needed)
+            .find(|row| !stored.contains(row));
+        let untrue = stored.iter().find(|row| !all.contains(row));
+        if let Some(row) = lacking.or(untrue) {
+            return Err(("the history has other moderation", format!("{row:?}")));
+        }
+    }
+    Ok(())
+}
+
+fn segments_are_true(
+    reader: &HistoryReader<EmbeddedHistory>,
+    (room, truth, watermark): Known<'_>,
+    cursor: Cursor,
+) -> Result<(), Wrong> {
+    let expected = expected_segments(truth, watermark, cursor);
+    let listed = readable(at_once(reader.segments(room, cursor, ALL)))?;
+    if !listed
+        .iter()
+        .eq(expected.iter().map(|content| &content.segment))
+    {
+        return Err((
+            "the history lists other segments",
+            format!("{cursor}: {listed:?}"),
+        ));
+    }
+    for expected in expected {
+        let n = expected.segment.n;
+        let content = readable(at_once(reader.segment(room, cursor, n)))?;
+        if content.map(sorted) != Some(expected) {
+            return Err(("the history has another segment", format!("{cursor} {n}")));
+        }
+    }
+    Ok(())
+}
+
+/// What the facts up to a position say, in their order.
+fn facts<T>(truth: &RoomTruth, at: Position, pick: impl Fn(&FactBody) -> Option<T>) -> Vec<T> {
+    let known = truth.facts.iter().filter(|fact| fact.position <= at);
+    known.filter_map(|fact| pick(&fact.body)).collect()
+}
+
+fn expected_broadcasts(truth: &RoomTruth, at: Position) -> Vec<Broadcast> {
+    let mut broadcasts: Vec<Broadcast> = facts(truth, at, |body| match body {
+        FactBody::BroadcastStarted { broadcast, started } => Some(Broadcast {
+            cursor: *broadcast,
+            started: started.clone(),
+            ended: None,
+            ended_position: None,
+        }),
+        _ => None,
+    });
+    broadcasts.reverse();
+    for fact in truth.facts.iter().filter(|fact| fact.position <= at) {
+        let FactBody::BroadcastEnded { broadcast, ended } = &fact.body else {
+            continue;
+        };
+        for known in broadcasts
+            .iter_mut()
+            .filter(|known| known.cursor == *broadcast)
+        {
+            known.ended = Some(ended.clone());
+            known.ended_position = Some(fact.position);
+        }
+    }
+    broadcasts
+}
+
+fn moderation(truth: &RoomTruth, generation: Generation) -> Vec<ModerationRow> {
+    let row = |fact: &Fact| match &fact.body {
+        FactBody::Moderated { by, moderation } if by.generation == generation => {
+            Some(ModerationRow {
+                by: by.seq,
+                position: fact.position,
+                moderation: moderation.clone(),
+            })
+        }
+        _ => None,
+    };
+    truth.facts.iter().filter_map(row).collect()
+}
+
+/// The closed segments with their contents; what changes one is decided by the rule of segments.
+fn expected_segments(truth: &RoomTruth, at: Position, cursor: Cursor) -> Vec<SegmentContent> {
+    let openings: Vec<(i64, SegmentOpened)> = facts(truth, at, |body| match body {
+        FactBody::SegmentOpened {
+            broadcast,
+            n,
+            segment,
+        } if *broadcast == cursor => Some((*n, segment.clone())),
+        _ => None,
+    });
+    let ended = facts(truth, at, |body| match body {
+        FactBody::BroadcastEnded { broadcast, ended } if *broadcast == cursor => {
+            Some(ended.last_seq)
+        }
+        _ => None,
+    });
+    let mut moderation = moderation(truth, cursor.generation);
+    moderation.retain(|row| row.position <= at && row.by >= cursor.seq);
+    let before = Seq(cursor.seq.0 - 1);
+    let first = truth.events_after(cursor.generation, before).first();
+    let starter = first.map(|(_, event)| author(event));
+    let starter = starter.as_deref();
+    let mut closed = Vec::new();
+    for (i, (n, opened)) in openings.iter().enumerate() {
+        let next = openings
+            .get(i + 1)
+            .map(|(_, next)| Seq(next.first_seq.0 - 1));
+        let Some(last_seq) = next.or(ended.first().copied()) else {
+            break;
+        };
+        let events = truth.events_after(cursor.generation, Seq(opened.first_seq.0 - 1));
+        let events: Vec<Settled> = events
+            .iter()
+            .map(|(_, event)| event.clone())
+            .take_while(|event| event.seq <= last_seq)
+            .collect();
+        let subjects: Vec<_> = events
+            .iter()
+            .map(|event| Subject::of(event).unwrap())
+            .collect();
+        let shown = Shown {
+            subjects: &subjects,
+            snapshot: &opened.snapshot,
+            starter,
+        };
+        let moderation = segments::changes(&moderation, shown, at);
+        let mut snapshot = opened.snapshot.clone();
+        segments::blank(&mut snapshot, starter, &moderation);
+        let revision = moderation.iter().map(|row| row.by).max();
+        closed.push(sorted(SegmentContent {
+            segment: Segment {
+                n: *n,
+                first_seq: opened.first_seq,
+                last_seq,
+                revision: revision.unwrap_or(Seq::ZERO),
+            },
+            snapshot,
+            events,
+            moderation,
+        }));
+    }
+    closed
+}
+
+fn author(event: &Settled) -> String {
+    let decoded = codec::decode_datum(&event.datum).unwrap();
+    decoded.user.unwrap().id.into_owned()
+}
+
+/// With the moderation of one event in a fixed order.
+fn sorted(mut content: SegmentContent) -> SegmentContent {
+    content
+        .moderation
+        .sort_by_key(|row| (row.by, format!("{:?}", row.moderation)));
+    content
+}
