@@ -267,6 +267,9 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
         self.meter.halted_partitions.set(halted as f64);
         self.standing.send_if_modified(|told| {
             let is_new = *told != standing;
+            if standing.is_ready() && !told.is_ready() {
+                tracing::info!("stands where the log ended at the start");
+            }
             *told = standing;
             is_new
         });

@@ -8,8 +8,10 @@
 mod campaign;
 mod demo;
 mod import;
+mod kills;
 mod log;
 mod model;
 mod operation;
 mod projection;
+mod stopped;
 mod tidy;

@@ -5,9 +5,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -45,13 +45,21 @@ pub fn terminate(process: &Child) {
     assert!(sent.expect("a shell runs").success(), "{kill}");
 }
 
+/// Fails unless the data that a server left is what its log says.
+pub fn assert_verified(data: &Path) {
+    let data = data.to_str().expect("a path in UTF-8");
+    let output = run(&["verify", "--data", data]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}");
+}
+
 /// A server in a process of its own.
 pub struct Server {
     process: Child,
     public: String,
     admin: String,
-    /// Every line that it logs.
-    log: Option<JoinHandle<Vec<String>>>,
+    /// What it logs.
+    lines: Receiver<String>,
 }
 
 impl Server {
@@ -71,33 +79,17 @@ impl Server {
     pub fn start_configured(data: &Path, configure: impl FnOnce(&mut Command)) -> Self {
         let mut command = danmu();
         command
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--admin",
-                "127.0.0.1:0",
-                "--data",
-            ])
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .arg("--data")
             .arg(data)
             .stderr(Stdio::piped());
         configure(&mut command);
         let mut process = command.spawn().expect("the binary runs");
-        let stderr = BufReader::new(process.stderr.take().expect("it is piped"));
-        let mut lines = stderr.lines().map(|line| line.expect("logs are UTF-8"));
-        let mut log = Vec::new();
-        let line = loop {
-            log.push(lines.next().expect("a server says where it listens"));
-            match log.last() {
-                Some(line) if line.contains("listen=") => break line.clone(),
-                _ => {}
-            }
-        };
-        // What is not read would block the server once the pipe is full.
-        let log = std::thread::spawn(move || {
-            log.extend(lines);
-            log
-        });
+        let stderr = process.stderr.take().expect("it is piped");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || forward(stderr, &sender));
+        let line = lines.iter().find(|line| line.contains("listen="));
+        let line = line.expect("a server says where it listens");
         let address = |name: &str| {
             let after = line.split(name).nth(1).expect("both addresses are told");
             format!(
@@ -109,14 +101,31 @@ impl Server {
             public: address(" listen="),
             admin: address(" admin="),
             process,
-            log: Some(log),
+            lines,
         }
+    }
+
+    /// Waits for the next line of the log with `text`; the lines up to it.
+    pub fn wait_for_line(&self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.lines.recv_timeout(READY_WITHIN);
+            lines.push(line.unwrap_or_else(|_| panic!("no line with {text:?} in time")));
+            if lines.last().is_some_and(|line| line.contains(text)) {
+                return lines;
+            }
+        }
+    }
+
+    /// Whether the server says that it is ready.
+    pub fn is_ready(&self) -> bool {
+        ureq::get(format!("{}/readyz", self.admin)).call().is_ok()
     }
 
     /// Waits until the windows stand where the log ended at the start.
     pub fn wait_until_ready(&self) {
         let deadline = Instant::now() + READY_WITHIN;
-        while ureq::get(format!("{}/readyz", self.admin)).call().is_err() {
+        while !self.is_ready() {
             assert!(Instant::now() < deadline, "not ready in time");
             std::thread::sleep(READY_ASKED_EVERY);
         }
@@ -140,6 +149,14 @@ impl Server {
             .body_mut()
             .read_to_string()
             .expect("an answer is text")
+    }
+
+    /// Imports a file into a room; the test fails unless every entry is accounted for.
+    pub fn import(&self, file: &Path, room: &str) {
+        let file = file.to_str().expect("a path in UTF-8");
+        let output = run(&["import", file, "--room", room, "--to", self.url()]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
     }
 
     /// Every event of a room, page by page from its first, at full density.
@@ -167,14 +184,14 @@ impl Server {
     pub fn terminate(mut self) -> (ExitStatus, Vec<String>) {
         terminate(&self.process);
         let status = self.process.wait().expect("it ends");
-        let log = self.log.take().expect("a server is stopped once");
-        (status, log.join().expect("logs are UTF-8"))
+        (status, self.lines.iter().collect())
     }
 
-    /// Ends the server as a power cut would.
-    pub fn kill(mut self) {
+    /// Ends the server with `kill -9`; the lines that it logged and nobody has waited for.
+    pub fn kill(mut self) -> Vec<String> {
         self.process.kill().expect("it can be killed");
         self.process.wait().expect("it ends");
+        self.lines.iter().collect()
     }
 }
 
@@ -183,5 +200,13 @@ impl Drop for Server {
         // A server that has ended already cannot be killed again, which is as it should be.
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// Passes on what a process logs. What is not read would block it once the pipe is full.
+fn forward(stderr: ChildStderr, lines: &Sender<String>) {
+    for line in BufReader::new(stderr).lines() {
+        // A server may outlive whoever wanted its lines.
+        let _ = lines.send(line.expect("logs are UTF-8"));
     }
 }

@@ -1,7 +1,8 @@
 //! XML: `<d p="time,mode,size,color,date,pool,user,id">text</d>`, as danmaku players read it.
 //!
-//! Only comments have a place in it. Time is in seconds and never negative (players know none), the
-//! user is a hash, the id is the seq. Characters that XML 1.0 cannot hold are left out.
+//! Only comments have a place in it. Time is in seconds, negative before the show's zero, so that an
+//! import places it where it was. The user is a hash, the id is the seq. Characters that XML 1.0 cannot
+//! hold are left out.
 
 use std::io::Write;
 
@@ -25,7 +26,8 @@ pub(super) fn event(settled: &Settled, event: &RoomEvent<'_>, zero_at: i64, out:
     let Body::Comment(comment) = &event.body else {
         return;
     };
-    let show_ms = (settled.at - zero_at).max(0);
+    let show_ms = settled.at - zero_at;
+    let sign = if show_ms < 0 { "-" } else { "" };
     let user = event
         .user
         .as_ref()
@@ -33,9 +35,9 @@ pub(super) fn event(settled: &Settled, event: &RoomEvent<'_>, zero_at: i64, out:
     put(
         out,
         format_args!(
-            "  <d p=\"{}.{:03},{},{},{},{},0,{:016x},{}\">{}</d>\n",
-            show_ms / 1_000,
-            show_ms % 1_000,
+            "  <d p=\"{sign}{}.{:03},{},{},{},{},0,{:016x},{}\">{}</d>\n",
+            show_ms.unsigned_abs() / 1_000,
+            show_ms.unsigned_abs() % 1_000,
             mode(comment.style.mode),
             size(comment.style.size),
             comment.style.color,

@@ -131,12 +131,29 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Flags of the server, as text: they are understood together with all other sources.
-#[derive(Debug, Default, clap::Args)]
-pub struct ConfigArgs {
+/// Flags that say where a server's data is, for the server and for the commands that work on what a
+/// stopped one left.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct StoreArgs {
     /// A TOML file with settings of the same names
     #[arg(long, env = "DANMU_CONFIG")]
     config: Option<PathBuf>,
+    /// The directory of the embedded engines [default: ./danmu-data]
+    #[arg(long)]
+    data: Option<String>,
+    /// The log [default: embedded:DATA/log]
+    #[arg(long)]
+    log: Option<String>,
+    /// The history [default: embedded:DATA/history]
+    #[arg(long)]
+    history: Option<String>,
+}
+
+/// Flags of the server, as text: they are understood together with all other sources.
+#[derive(Debug, Default, clap::Args)]
+pub struct ConfigArgs {
+    #[command(flatten)]
+    stores: StoreArgs,
     /// What this process does: ingest,windows,history,api
     #[arg(long)]
     roles: Option<String>,
@@ -146,18 +163,9 @@ pub struct ConfigArgs {
     /// The address of the admin endpoints [default: 127.0.0.1:8081]
     #[arg(long)]
     admin: Option<String>,
-    /// The directory of the embedded engines [default: ./danmu-data]
-    #[arg(long)]
-    data: Option<String>,
-    /// The log [default: embedded:DATA/log]
-    #[arg(long)]
-    log: Option<String>,
     /// The windows [default: memory:]
     #[arg(long)]
     windows: Option<String>,
-    /// The history [default: embedded:DATA/history]
-    #[arg(long)]
-    history: Option<String>,
     /// Listen beyond loopback without tokens
     #[arg(long)]
     insecure: bool,
@@ -202,13 +210,28 @@ pub struct ConfigArgs {
 impl ConfigArgs {
     /// Whether a flag names the data directory.
     pub fn has_data(&self) -> bool {
-        self.data.is_some()
+        self.stores.data.is_some()
     }
 
     /// Keeps the data in `directory`, as `--data` would.
     pub fn keep_in(&mut self, directory: &Path) {
-        self.data = Some(directory.display().to_string());
+        self.stores.data = Some(directory.display().to_string());
     }
+}
+
+impl From<StoreArgs> for ConfigArgs {
+    fn from(stores: StoreArgs) -> Self {
+        Self {
+            stores,
+            ..Self::default()
+        }
+    }
+}
+
+/// This process's environment, as far as it is text.
+pub fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// The configuration that the flags, the variables and the file give together.
@@ -217,7 +240,7 @@ pub fn load(
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, Problems> {
     let mut settings = Settings::default();
-    if let Some(path) = &args.config {
+    if let Some(path) = &args.stores.config {
         settings.add_file(path);
     }
     settings.add_variables(variables);
@@ -226,6 +249,11 @@ pub fn load(
 }
 
 impl Config {
+    /// The file of records that nobody could decode.
+    pub fn dead_letters(&self) -> PathBuf {
+        self.data.join("dead-letters.jsonl")
+    }
+
     /// The configuration as the TOML that gives it again, except for secrets, which are never printed.
     pub fn to_toml(&self) -> String {
         let mut table = toml::Table::new();
@@ -296,10 +324,10 @@ impl Settings {
             ("roles", &args.roles),
             ("listen", &args.listen),
             ("admin", &args.admin),
-            ("data", &args.data),
-            ("log", &args.log),
+            ("data", &args.stores.data),
+            ("log", &args.stores.log),
             ("windows", &args.windows),
-            ("history", &args.history),
+            ("history", &args.stores.history),
             ("insecure", &insecure),
             ("log_format", &args.log_format),
             ("token_secret_file", &args.token_secret_file),

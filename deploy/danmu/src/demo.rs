@@ -14,9 +14,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Server;
-use crate::config::{Config, ConfigArgs};
+use crate::config::{self, Config, ConfigArgs};
 use crate::logging;
-use crate::serve::{Bound, configured, finish, signalled};
+use crate::serve::{Bound, finish, signalled};
 
 mod figures;
 mod phrases;
@@ -50,10 +50,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         config_args.keep_in(directory.path());
         Some(directory)
     };
-    let config = match configured(&config_args) {
-        Ok(config) => config,
-        Err(code) => return Ok(code),
-    };
+    let config = config::load(&config_args, config::variables())?;
     logging::start(config.log_format, "warn")?;
     let kept_in = temporary.is_none().then(|| config.data.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()

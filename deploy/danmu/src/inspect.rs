@@ -1,22 +1,19 @@
 //! `danmu inspect`: prints what is stored, decoded, of a server that is stopped.
 //!
-//! Reads only what is there: a directory that is missing is an error, never made. Records are printed
-//! as JSON lines in the order of their partition; one that cannot be decoded is printed with why.
+//! It is an operator's tool: nothing is hidden, deleted texts neither. What has a JSON form of its own is
+//! printed as that, one object a line; what has none (states, events) as text inside it. Nothing is
+//! written but what opening a log after a crash cuts off its end.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+mod chunk;
+mod log;
+mod room;
+
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
-use danmu_log::embedded::{EmbeddedLog, Options, wall_clock};
-use danmu_log::{LogReader, ReadEvent, Record};
-use danmu_schemas::codec::decode_event;
-use danmu_schemas::{Partition, RoomId};
-use serde_json::{Value, json};
+use danmu_schemas::{Cursor, RoomId};
 
-/// How long one read may find nothing before the next partition is asked.
-const IDLE_AFTER: Duration = Duration::from_millis(100);
+use crate::config::StoreArgs;
+use crate::stopped::Stopped;
 
 /// What `danmu inspect` is asked to print.
 #[derive(Debug, clap::Args)]
@@ -29,12 +26,30 @@ pub struct InspectArgs {
 enum What {
     /// Every record of the log
     Log {
-        /// The server's data directory
-        #[arg(long, default_value = "./danmu-data")]
-        data: PathBuf,
+        #[command(flatten)]
+        stores: StoreArgs,
         /// Only this room's records
         #[arg(long)]
         room: Option<RoomId>,
+    },
+    /// A room's state in the history, and how far the history is behind the log
+    Room {
+        #[command(flatten)]
+        stores: StoreArgs,
+        /// The room
+        #[arg(long)]
+        room: RoomId,
+    },
+    /// The history's chunk that holds an event: its header, then its events
+    Chunk {
+        #[command(flatten)]
+        stores: StoreArgs,
+        /// The room
+        #[arg(long)]
+        room: RoomId,
+        /// The event's cursor, like 1:42
+        #[arg(long)]
+        cursor: Cursor,
     },
 }
 
@@ -43,71 +58,31 @@ pub fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let mut out = std::io::stdout().lock();
     match args.what {
-        What::Log { data, room } => runtime.block_on(print_log(&data, room.as_ref()))?,
+        What::Log { stores, room } => {
+            let log = Stopped::find(stores)?.open_log()?;
+            runtime.block_on(log::print(&log, room.as_ref(), &mut out))?;
+            runtime.block_on(log.close());
+        }
+        What::Room { stores, room } => {
+            let stopped = Stopped::find(stores)?;
+            let log = stopped.open_log()?;
+            let history = stopped.open_history(&log)?;
+            runtime.block_on(room::print(&log, &history, &room, &mut out))?;
+            runtime.block_on(log.close());
+        }
+        What::Chunk {
+            stores,
+            room,
+            cursor,
+        } => {
+            let stopped = Stopped::find(stores)?;
+            let log = stopped.open_log()?;
+            let history = stopped.open_history(&log)?;
+            runtime.block_on(chunk::print(&history, &room, cursor, &mut out))?;
+            runtime.block_on(log.close());
+        }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Opens the log of a stopped server.
-pub fn open_log(data: &Path) -> anyhow::Result<EmbeddedLog> {
-    let dir = data.join("log");
-    if !dir.is_dir() {
-        bail!("there is no log in {}", dir.display());
-    }
-    EmbeddedLog::open(Options::new(&dir, wall_clock()))
-        .with_context(|| format!("open the log in {}", dir.display()))
-}
-
-async fn print_log(data: &Path, room: Option<&RoomId>) -> anyhow::Result<()> {
-    let log = open_log(data)?;
-    let mut reader = log.reader();
-    let mut out = std::io::stdout().lock();
-    let partitions = reader.partitions();
-    let mut left = Vec::new();
-    for partition in partitions {
-        left.push((partition, reader.end_offset(partition).await?));
-    }
-    left.retain(|(_, end)| *end > 0);
-    while !left.is_empty() {
-        match reader.next(IDLE_AFTER).await? {
-            ReadEvent::Assigned(partitions) => {
-                for partition in partitions {
-                    let first = reader.first_offset(partition).await?;
-                    reader.seek(partition, first).await?;
-                }
-            }
-            ReadEvent::Records(batch) => {
-                for record in &batch.records {
-                    if room.is_none_or(|room| record.key == room.as_str().as_bytes()) {
-                        writeln!(out, "{}", describe(batch.partition, record))?;
-                    }
-                }
-                let read_to = batch.records.last().map_or(-1, |record| record.offset);
-                left.retain(|(partition, end)| *partition != batch.partition || read_to + 1 < *end);
-            }
-            ReadEvent::Revoked(_) | ReadEvent::Idle => break,
-        }
-    }
-    log.close().await;
-    Ok(())
-}
-
-fn describe(partition: Partition, record: &Record) -> Value {
-    let mut line = json!({
-        "partition": partition.0,
-        "offset": record.offset,
-        "logged_at": record.logged_at,
-        "epoch": record.epoch,
-        "room": String::from_utf8_lossy(&record.key),
-    });
-    match decode_event(&record.value) {
-        Ok((event, _)) => {
-            line["id"] = event.id.to_string().into();
-            line["kind"] = event.body.kind().into();
-            line["event"] = format!("{event:?}").into();
-        }
-        Err(error) => line["undecodable"] = error.to_string().into(),
-    }
-    line
 }

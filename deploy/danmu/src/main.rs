@@ -13,6 +13,7 @@ mod inspect;
 mod logging;
 mod rebuild;
 mod serve;
+mod stopped;
 mod verify;
 
 /// With the system's allocator a third of ingest's CPU time would go to small allocations.
@@ -64,7 +65,10 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         eprintln!("danmu: {error:#}");
-        ExitCode::FAILURE
+        match error.downcast_ref::<config::Problems>() {
+            Some(problems) => ExitCode::from(problems.exit_code()),
+            None => ExitCode::FAILURE,
+        }
     })
 }
 

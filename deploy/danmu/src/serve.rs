@@ -40,7 +40,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Access, Tokens};
 use accept::{Bounds, accept};
 use admin::Admin;
-pub use command::{Bound, ServeArgs, command, configured, finish, signalled};
+pub use command::{Bound, ServeArgs, command, finish, signalled};
 use key_set::KeySetFile;
 use loops::Loops;
 use metrics::{Gauges, Metrics, connections};

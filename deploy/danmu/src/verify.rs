@@ -6,16 +6,16 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use danmu_processors::verify::{Options, Progress, Report, Sources, verify};
-use danmu_projections::{EmbeddedHistory, HistoryReader, MemoryWindows};
+use danmu_projections::MemoryWindows;
 use danmu_schemas::RoomId;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::inspect::open_log;
+use crate::config::StoreArgs;
+use crate::stopped::Stopped;
 use line::Line;
 
 pub mod line;
@@ -23,11 +23,10 @@ pub mod line;
 /// What `danmu verify` is asked to do.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
-    /// A stopped server's data directory
-    #[arg(long, default_value = "./danmu-data", conflicts_with = "admin")]
-    data: PathBuf,
+    #[command(flatten)]
+    stores: StoreArgs,
     /// A running server's admin listener, like http://127.0.0.1:8081
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["data", "log", "history"])]
     admin: Option<String>,
     /// This room alone
     #[arg(long)]
@@ -44,7 +43,7 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            runtime.block_on(verify_stopped(&args.data, args.room, &bar))?
+            runtime.block_on(verify_stopped(args.stores, args.room, &bar))?
         }
     };
     bar.finish_and_clear();
@@ -55,16 +54,14 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn verify_stopped(
-    data: &Path,
+    stores: StoreArgs,
     room: Option<RoomId>,
     bar: &ProgressBar,
 ) -> anyhow::Result<Report> {
-    let log = open_log(data)?;
-    let directory = data.join("history");
-    let rows = EmbeddedHistory::open(&directory)
-        .with_context(|| format!("history in {}", directory.display()))?;
+    let stopped = Stopped::find(stores)?;
+    let log = stopped.open_log()?;
     let sources = Sources {
-        history: HistoryReader::new(rows, log.identity()),
+        history: stopped.open_history(&log)?,
         windows: None::<MemoryWindows>,
     };
     let options = Options {

@@ -155,6 +155,7 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
         let next = lowest + 1;
         #[cfg(feature = "shortcuts")]
         let next = shortcuts::start(partition, first, next);
+        tracing::info!(%partition, from = next, end, "every slot is open: reading the log");
         match self.reader.seek(partition, next).await {
             Ok(()) => {}
             // Retention passed us between the two questions, or the log went back: look again.

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::{fs, io};
 
 use bytes::Bytes;
 use danmu_schemas::codec::DecodeError;
@@ -31,18 +32,12 @@ struct Shared {
 impl EmbeddedHistory {
     /// Opens the history in a directory, or makes it.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let database = Database::builder(directory)
-            .open()
-            .map_err(|e| unavailable("opening the history", e))?;
-        let rows = database
-            .keyspace("rows", KeyspaceCreateOptions::default)
-            .map_err(|e| unavailable("opening the history", e))?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                database,
-                rows,
-                writing: Mutex::new(()),
-            }),
+        if !directory.exists() {
+            Self::make(directory).map_err(|error| unavailable("making the history", error))?;
+        }
+        Self::open_at(directory).map_err(|error| match error {
+            fjall::Error::Locked => unavailable("the history is open elsewhere", error),
+            error => unavailable("opening the history", error),
         })
     }
 
@@ -50,6 +45,33 @@ impl EmbeddedHistory {
     pub fn disk_bytes(&self) -> Result<u64, StoreError> {
         let bytes = self.shared.database.disk_space();
         bytes.map_err(|e| unavailable("measuring the history", e))
+    }
+
+    /// Makes it beside its place and moves it there when it is whole: fjall does not open what a crash
+    /// left half made.
+    fn make(directory: &Path) -> Result<(), fjall::Error> {
+        let mut beside = directory.as_os_str().to_owned();
+        beside.push(".making");
+        match fs::remove_dir_all(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        drop(Self::open_at(Path::new(&beside))?);
+        fs::rename(&beside, directory)?;
+        let parent = directory.parent().filter(|parent| *parent != Path::new(""));
+        Ok(fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?)
+    }
+
+    fn open_at(directory: &Path) -> Result<Self, fjall::Error> {
+        let database = Database::builder(directory).open()?;
+        let rows = database.keyspace("rows", KeyspaceCreateOptions::default)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                database,
+                rows,
+                writing: Mutex::new(()),
+            }),
+        })
     }
 
     fn write_rows(&self, rows: Vec<Row>) -> Result<(), StoreError> {

@@ -72,6 +72,7 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
         }
         let at_log = (at, self.log.clone());
         let ended = self.store.end(slot, token, n, at_log).await?;
+        tracing::debug!(%slot, rooms = n, %at, ended, "the slot was refilled from the history");
         Ok(ended.then_some(at))
     }
 

@@ -8,10 +8,8 @@ use super::{ConfigArgs, load};
 fn check(file: &str, variables: &[(&str, &str)], flags: ConfigArgs, expected: Expect) {
     let mut toml = tempfile::NamedTempFile::new().expect("a file");
     toml.write_all(file.as_bytes()).expect("a written file");
-    let args = ConfigArgs {
-        config: Some(toml.path().to_owned()),
-        ..flags
-    };
+    let mut args = flags;
+    args.stores.config = Some(toml.path().to_owned());
     let variables = variables
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -181,7 +179,7 @@ fn one_role_alone_cannot_share_embedded_engines() {
 
 #[test]
 fn the_printed_configuration_gives_itself_again() {
-    let args = flags(|args| args.data = Some("somewhere".into()));
+    let args = flags(|args| args.stores.data = Some("somewhere".into()));
     let printed = load(&args, []).expect("a configuration").to_toml();
     check(
         &printed,

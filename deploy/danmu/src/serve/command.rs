@@ -33,10 +33,7 @@ pub struct ServeArgs {
 
 /// Serves until a signal ends it.
 pub fn command(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let config = match configured(&args.config) {
-        Ok(config) => config,
-        Err(code) => return Ok(code),
-    };
+    let config = config::load(&args.config, config::variables())?;
     if args.print_config {
         write!(std::io::stdout(), "{}", config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
@@ -48,17 +45,6 @@ pub fn command(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let served = runtime.block_on(serve(config));
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)
-}
-
-/// The configuration that the flags, this process's environment and the file give; where it is not
-/// usable that is said, and the exit code given.
-pub fn configured(args: &ConfigArgs) -> Result<Config, ExitCode> {
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    config::load(args, variables).map_err(|problems| {
-        eprintln!("danmu: {problems}");
-        ExitCode::from(problems.exit_code())
-    })
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
@@ -90,9 +76,9 @@ impl Bound {
         std::fs::create_dir_all(&config.data)
             .with_context(|| format!("make {}", config.data.display()))?;
         let options = Options {
+            dead_letters: config.dead_letters(),
             log: config.log,
             history: config.history,
-            dead_letters: config.data.join("dead-letters.jsonl"),
             access: config.access,
         };
         Ok(Self {

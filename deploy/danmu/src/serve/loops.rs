@@ -53,6 +53,7 @@ impl Loops {
         let ended = self.ended.clone().drop_guard();
         let run = move || {
             let _ended = ended;
+            let _in_loop = tracing::info_span!("loop", name).entered();
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()

@@ -3,7 +3,7 @@
 //! Events are facts and are read wherever the watermark is. They come dense: reading stops at one that
 //! is missing and never skips it. Chunks may overlap, with other borders; their events are the same.
 
-use danmu_schemas::chunk::{CHUNK_LEN_MAX, Unpacker};
+use danmu_schemas::chunk::{self, CHUNK_LEN_MAX, ChunkBody, ChunkHeader, Unpacker};
 use danmu_schemas::codec;
 use danmu_schemas::fact::Moderation;
 use danmu_schemas::{Cursor, Generation, Position, RoomId, Seq, Settled};
@@ -133,6 +133,37 @@ impl<S: HistoryStore> HistoryReader<S> {
             match rows.into_iter().next_back() {
                 Some(row) => range.start = just_after(row.key),
                 None => return Ok(events),
+            }
+        }
+    }
+
+    /// The chunk that holds an event, as it is stored; the first where several do.
+    pub async fn chunk(
+        &self,
+        room: &RoomId,
+        cursor: Cursor,
+    ) -> Result<Option<(ChunkHeader, ChunkBody)>, StoreError> {
+        let from = Seq(cursor.seq.0.saturating_sub(CHUNK_LEN_MAX as u64));
+        let mut range = layout::chunks_from(room, cursor.generation, from);
+        let mut unpacker = Unpacker::new();
+        loop {
+            let rows = self
+                .store
+                .scan(range.clone(), Order::Ascending, PAGE_CHUNKS)
+                .await?;
+            for row in &rows {
+                let wrong = |e| damaged(&row.key, e);
+                let header = chunk::header(&row.body).map_err(wrong)?;
+                if header.first_seq > cursor.seq {
+                    return Ok(None);
+                }
+                if cursor.seq.0 < header.first_seq.0 + u64::from(header.count) {
+                    return unpacker.unpack(&row.body).map(Some).map_err(wrong);
+                }
+            }
+            match rows.into_iter().next_back() {
+                Some(row) => range.start = just_after(row.key),
+                None => return Ok(None),
             }
         }
     }
