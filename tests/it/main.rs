@@ -15,3 +15,4 @@ mod operation;
 mod projection;
 mod stopped;
 mod tidy;
+mod verify;

@@ -136,6 +136,11 @@ impl Server {
         &self.public
     }
 
+    /// The admin listener's address.
+    pub fn admin_url(&self) -> &str {
+        &self.admin
+    }
+
     /// What the server answers to a GET; the test fails unless it is 200.
     pub fn get(&self, path: &str) -> Value {
         serde_json::from_str(&self.text(path)).expect("an answer is JSON")

@@ -13,7 +13,8 @@ use danmu_projections::windows::{
     WindowStep, WindowStore, Windows,
 };
 use danmu_schemas::chunk::{ChunkBody, Packer, Unpacker};
-use danmu_schemas::event::{Body, Comment, Reason, RoomEvent, Style};
+use danmu_schemas::codec::Datum;
+use danmu_schemas::event::{Body, Comment, Erase, Reason, RoomEvent, Style};
 use danmu_schemas::state::{EventMemoryBlock, Field, StateCore};
 use danmu_schemas::{EventId, Generation, Position, Role, Seq, Slot, codec};
 
@@ -178,6 +179,36 @@ async fn an_event_that_was_never_sent_is_found() {
     };
     let found = bench.difference_with(vec![altered]).await;
     assert_eq!((&*found.what, &*found.why), ("event 1:4", "is another"));
+}
+
+#[tokio::test]
+async fn what_was_erased_may_be_gone() {
+    let bench = Bench::settled().await;
+    let row = bench.rows(Table::Chunks, &room("b")).await.remove(0);
+    let (header, mut body) = Unpacker::new().unpack(&row.body).expect("a chunk");
+    let event = &mut body.settled[3];
+    let mut blanked = codec::decode_datum(&event.datum).expect("an event");
+    let Body::Comment(comment) = &mut blanked.body else {
+        panic!("not a comment")
+    };
+    comment.text = "".into();
+    let mut datum = Vec::new();
+    blanked.encode(&mut datum);
+    event.datum = datum.into();
+    let swept = Row {
+        timestamp: row.timestamp + 1,
+        body: Packer::new().pack(&header, &body),
+        ..row
+    };
+    let found = bench.difference_with(vec![swept]).await;
+    assert_eq!((&*found.what, &*found.why), ("event 1:4", "is another"));
+    let erase = Body::Erase(Erase {
+        target_seqs: vec![4],
+        target_user: None,
+    });
+    bench.send("b", 200, erase).await;
+    bench.project().await;
+    assert_eq!(bench.verify().await.first_difference, None);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::client::Server;
+use crate::verify::line::Line;
 
 /// More than a start or a stop may take.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -173,6 +174,49 @@ async fn what_happens_is_counted() {
         let Some(missing) = missing else { break };
         assert!(Instant::now() < deadline, "no {missing} in\n{served}");
     }
+    server.finish().await;
+}
+
+/// The admin listener's answer to `POST /verify`: its status and its last line.
+async fn verified(server: &Running, query: &'static str) -> (u16, String) {
+    let url = format!("http://{}/verify{query}", server.admin);
+    blocking(move || {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let mut response = agent.post(&url).send_empty().expect("an answer");
+        let body = response.body_mut().read_to_string().expect("text");
+        let last = body.lines().last().unwrap_or_default().to_owned();
+        (response.status().as_u16(), last)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_server_verifies_itself() {
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Running::start(data.path()).await;
+    server.wait_until_ready().await;
+    server.post("/v1/rooms/r1/events", HELLO).await;
+    let report = |last: &str| match serde_json::from_str(last) {
+        Ok(Line::Report(report)) => report,
+        other => panic!("no report: {other:?}"),
+    };
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let (status, last) = verified(&server, "?room=r1").await;
+        assert_eq!(status, 200, "{last}");
+        let report = report(&last);
+        assert_eq!(report.first_difference, None);
+        if report.window_events == 1 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the window never had the event");
+    }
+    let (status, last) = verified(&server, "").await;
+    assert_eq!((status, report(&last).rooms), (200, 1), "{last}");
+    assert_eq!(verified(&server, "?room=%20").await.0, 400);
     server.finish().await;
 }
 

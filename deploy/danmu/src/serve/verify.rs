@@ -153,3 +153,6 @@ fn encode(line: &Line) -> Bytes {
     text.push(b'\n');
     text.into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+use danmu_log::embedded;
+use danmu_projections::windows::WindowLimits;
+
+use super::*;
+
+/// What the answer's last line says.
+async fn last_line(answer: Response) -> String {
+    let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await;
+    let body = body.expect("an answer");
+    let text = std::str::from_utf8(&body).expect("text");
+    text.lines().last().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn one_goes_on_at_a_time_and_none_after_the_stop() {
+    let data = tempfile::tempdir().expect("a directory");
+    let options = embedded::Options::new(data.path().join("log"), embedded::wall_clock());
+    let log = EmbeddedLog::open(options).expect("a log");
+    let history = EmbeddedHistory::open(&data.path().join("history")).expect("a history");
+    let verifications = Verifications::new(
+        log.clone(),
+        HistoryReader::new(history, log.identity()),
+        MemoryWindows::new(WindowLimits::default()),
+        CancellationToken::new(),
+    );
+    let ask = || verify(verifications.clone(), Asked { room: None });
+    let place = Arc::clone(&verifications.place).try_acquire_owned();
+    assert_eq!(ask().await.status(), StatusCode::CONFLICT);
+    drop(place);
+    assert!(last_line(ask().await).await.starts_with(r#"{"report":"#));
+    verifications.ended().await;
+    assert_eq!(ask().await.status(), StatusCode::CONFLICT);
+    log.close().await;
+}
