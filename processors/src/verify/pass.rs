@@ -12,6 +12,7 @@ use std::time::Duration;
 use danmu_log::{LogReader, ReadEvent, RecordBatch, Routes};
 use danmu_projections::history::HistoryStore;
 use danmu_projections::history::layout::Table;
+use danmu_projections::projection::StoreError;
 use danmu_projections::windows::{WindowRead, WindowStore};
 use danmu_schemas::{Partition, Position, RoomId, Slot};
 
@@ -268,7 +269,7 @@ where
     }
 
     async fn end(&mut self, mut pass: Pass, report: &mut Report) -> Result<(), VerifyError> {
-        let surplus = self.surplus_rooms(&pass).await?;
+        let (surplus, damage) = self.surplus_rooms(&pass).await?;
         for name in surplus {
             let watermark = pass.watermarks.get(&name.slot()).copied();
             let watermark = watermark.unwrap_or(Position::BEGIN);
@@ -283,15 +284,33 @@ where
             report.take_in(room.end(&self.sources.history).await?);
             self.tell(&pass)?;
         }
-        Ok(())
+        match damage {
+            // It is of no room that was compared.
+            Some(damage) if report.differences == 0 => Err(damage.into()),
+            _ => Ok(()),
+        }
     }
 
-    /// The rooms that the history has rows of and the log no record.
-    async fn surplus_rooms(&self, pass: &Pass) -> Result<BTreeSet<RoomId>, VerifyError> {
+    /// The rooms that the history has rows of and the log no record; and a row that is damaged, past
+    /// which none is looked for in its table. The room that it is of tells of it as a difference.
+    async fn surplus_rooms(
+        &self,
+        pass: &Pass,
+    ) -> Result<(BTreeSet<RoomId>, Option<StoreError>), VerifyError> {
         let mut surplus = BTreeSet::new();
+        let mut damage = None;
         for table in Table::ALL {
             let mut past = None;
-            while let Some(room) = self.sources.history.room_past(table, past.as_ref()).await? {
+            loop {
+                let room = match self.sources.history.room_past(table, past.as_ref()).await {
+                    Ok(Some(room)) => room,
+                    Ok(None) => break,
+                    Err(error @ StoreError::Damaged { .. }) => {
+                        damage = Some(error);
+                        break;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
                 let place = place_of(&room);
                 if pass.has(&place, self.options) && !pass.rooms.contains_key(&place) {
                     surplus.insert(room.clone());
@@ -299,7 +318,7 @@ where
                 past = Some(room);
             }
         }
-        Ok(surplus)
+        Ok((surplus, damage))
     }
 
     fn tell(&mut self, pass: &Pass) -> Result<(), VerifyError> {

@@ -74,7 +74,6 @@ impl Verifications {
 
     /// Verifies to its end and tells of it.
     async fn run(self, options: verify::Options, place: OwnedSemaphorePermit, lines: Lines) {
-        let _place = place;
         let started = Instant::now();
         let mut told = started;
         let progress = |progress: Progress| {
@@ -97,6 +96,8 @@ impl Verifications {
             Ok(report) => Line::Report(report),
             Err(error) => Line::Error(error.to_string()),
         };
+        // Whoever reads the last line may ask again at once.
+        drop(place);
         lines.end(&last).await;
     }
 }
