@@ -4,7 +4,7 @@
 //! is given one on the way out.
 
 use axum::body::Body;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use danmu_projections::StoreError;
 use danmu_schemas::codec::DecodeError;
@@ -12,6 +12,8 @@ use danmu_schemas::problem::{Problem, ProblemType};
 
 /// When to try again what the history does not have yet.
 const BEHIND_RETRY_S: u32 = 1;
+/// When to try again where too many read at once.
+const OVERLOADED_RETRY_S: u32 = 2;
 
 /// A problem on its way to the client.
 #[derive(Debug)]
@@ -26,6 +28,18 @@ impl Refused {
     /// There is no such thing.
     pub(crate) fn not_found(detail: &str) -> Self {
         Problem::new(ProblemType::NotFound).detail(detail).into()
+    }
+
+    /// The caller's role does not allow this.
+    pub(crate) fn forbidden(detail: &str) -> Self {
+        Problem::new(ProblemType::Forbidden).detail(detail).into()
+    }
+
+    /// Too many read at once.
+    pub(crate) fn overloaded() -> Self {
+        Problem::new(ProblemType::Overloaded)
+            .retry_after_s(OVERLOADED_RETRY_S)
+            .into()
     }
 
     /// Neither the windows nor the history can tell yet.
@@ -83,8 +97,11 @@ impl IntoResponse for Refused {
 }
 
 /// 200 with JSON that was written into a buffer.
-pub(crate) fn json(body: Vec<u8>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+pub(crate) fn json(body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
 }
 
 /// Gives an error that is no problem yet the body of one; its `Allow` stays.

@@ -1,117 +1,187 @@
-//! A room's window, unpacked: what a page is cut from.
+//! The room feed: every room that viewers of this process watch, read once for all of them.
 //!
-//! One moment of one room: its head, its totals, its newest events without a hole, and what
-//! moderation among them hides. Events before the window's first are the history's.
+//! A room's first reader begins to follow it; everybody else shares what is held: rendered events,
+//! ready pages, verdicts. Polls, long polls, streams and sockets are ways of reading it by cursor. In
+//! the steady state no request makes a call of its own to the windows or the history. Rooms and the
+//! bytes of each are bounded, and a room that nobody reads is let go.
 
-use danmu_projections::RoomWindow;
-use danmu_schemas::chunk::Unpacker;
-use danmu_schemas::codec::{self, Datum, DecodeError};
-use danmu_schemas::state::{Currencies, Field, StateCore, Totals, ViewerSources};
-use danmu_schemas::{Generation, Seq, Settled};
+mod content;
+mod follow;
+mod rendered;
+mod room;
+mod verdicts;
 
-use crate::overlay::Overlay;
-use crate::render::Object;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::Duration;
 
-/// A room as the windows know it.
-#[derive(Debug)]
-pub(crate) struct Feed {
-    pub(crate) generation: Generation,
-    pub(crate) head: Seq,
-    /// The seq of the first of `events`; past the head where there is none.
-    pub(crate) first: Seq,
-    /// Dense, from `first` to the head.
-    pub(crate) events: Vec<Settled>,
-    /// What the events hide.
-    pub(crate) overlay: Overlay,
-    totals: Totals,
-    currencies: Currencies,
-    viewers: u64,
+use danmu_projections::WindowRead;
+use danmu_schemas::{RoomId, Slot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::answer::Refused;
+pub(crate) use content::Content;
+pub(crate) use room::{Reply, RoomFeed};
+
+/// How many maps the rooms are spread over, so that readers do not wait for one another.
+const SHARDS: usize = 64;
+/// How long the first readers of a room wait for the windows.
+const FIRST_READ_WITHIN: Duration = Duration::from_secs(5);
+
+/// How much is watched.
+#[derive(Debug, Clone, Copy)]
+pub struct FeedLimits {
+    /// Rooms at once; beyond, readers of another are told to come back.
+    pub rooms_max: usize,
+    /// Bytes of rendered events of a room; older ones are the history's.
+    pub room_bytes_max: usize,
+    /// A room that nobody has read for so long is let go.
+    pub idle_after: Duration,
 }
 
-impl Feed {
-    /// A room in which nothing has happened.
-    pub(crate) fn empty() -> Self {
+impl Default for FeedLimits {
+    fn default() -> Self {
         Self {
-            generation: Generation::FIRST,
-            head: Seq::ZERO,
-            first: Seq(1),
-            events: Vec::new(),
-            overlay: Overlay::default(),
-            totals: Totals::default(),
-            currencies: Currencies::default(),
-            viewers: 0,
+            rooms_max: 16_384,
+            room_bytes_max: 4 * 1_024 * 1_024,
+            idle_after: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The watched rooms. Clones share them.
+pub(crate) struct Feeds<W> {
+    shared: Arc<Shared<W>>,
+}
+
+struct Shared<W> {
+    windows: W,
+    limits: FeedLimits,
+    shards: Vec<Shard>,
+    watched: AtomicUsize,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+type Shard = RwLock<HashMap<RoomId, Arc<RoomFeed>>>;
+
+impl<W> Clone for Feeds<W> {
+    fn clone(&self) -> Self {
+        let shared = Arc::clone(&self.shared);
+        Self { shared }
+    }
+}
+
+impl<W: WindowRead> Feeds<W> {
+    /// Nobody watches yet. After `stop` no room is begun to be followed and nobody waits.
+    pub(crate) fn new(windows: W, limits: FeedLimits, stop: CancellationToken) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                windows,
+                limits,
+                shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+                watched: AtomicUsize::new(0),
+                tasks: TaskTracker::new(),
+                stop,
+            }),
         }
     }
 
-    /// Unpacks a window; the room is empty where its slot does not have it.
-    pub(crate) fn of(window: &RoomWindow) -> Result<Self, DecodeError> {
-        let Some(state) = &window.state else {
-            return Ok(Self::empty());
+    /// Where the rooms are read.
+    pub(crate) fn windows(&self) -> &W {
+        &self.shared.windows
+    }
+
+    pub(crate) fn limits(&self) -> FeedLimits {
+        self.shared.limits
+    }
+
+    /// Ends when the process stops.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.shared.stop
+    }
+
+    /// Waits until nothing is followed any more, which is after the stop.
+    pub(crate) async fn closed(&self) {
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+
+    /// Looks at a room that is already watched.
+    pub(crate) fn peek<T>(&self, room: &str, look: impl FnOnce(&RoomFeed) -> T) -> Option<T> {
+        let shard = self.shard(room);
+        let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+        shard.get(room).map(|feed| look(feed))
+    }
+
+    /// The room's feed, which this may begin; the windows have been read, or did not answer in time.
+    pub(crate) async fn open(&self, room: &RoomId) -> Result<Arc<RoomFeed>, Refused> {
+        let shard = self.shard(room.as_str());
+        let known = {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            shard.get(room).map(Arc::clone)
         };
-        let core: StateCore = codec::from_stored(&state.core)?;
-        let sources: ViewerSources = field(&state.fields[Field::Sources.index()])?;
-        let events = events(window, core.generation)?;
-        let mut overlay = Overlay::default();
-        for settled in &events {
-            overlay.add_event(settled, &codec::decode_datum(&settled.datum)?);
+        let feed = match known {
+            Some(feed) => feed,
+            None => self.begin(room)?,
+        };
+        feed.wait_until_read(FIRST_READ_WITHIN).await;
+        Ok(feed)
+    }
+
+    /// Many may want to begin at once: the first one does.
+    fn begin(&self, room: &RoomId) -> Result<Arc<RoomFeed>, Refused> {
+        let shared = &self.shared;
+        let mut shard = self.locked(room.as_str());
+        if let Some(feed) = shard.get(room) {
+            return Ok(Arc::clone(feed));
         }
-        Ok(Self {
-            generation: core.generation,
-            head: core.last_seq,
-            first: events
-                .first()
-                .map_or(core.last_seq.next(), |event| event.seq),
-            events,
-            overlay,
-            viewers: sources.viewers(core.clock),
-            totals: core.totals,
-            currencies: field(&state.fields[Field::Currencies.index()])?,
-        })
-    }
-
-    /// Writes the room's totals and its viewers.
-    pub(crate) fn write_totals(&self, out: &mut Vec<u8>) {
-        let mut object = Object::begin(out);
-        write_sums(&self.totals, &self.currencies, &mut object);
-        object.number("viewers", self.viewers);
-        object.end();
-    }
-}
-
-/// Writes sums into an object.
-pub(crate) fn write_sums(totals: &Totals, currencies: &Currencies, object: &mut Object<'_>) {
-    object.number("comments", totals.comments);
-    object.number("gifts", totals.gifts);
-    object.value("gift_value", |out| {
-        let mut values = Object::begin(out);
-        for (name, value) in currencies.names.iter().zip(&totals.gift_value) {
-            values.named_number(name, *value);
+        let is_full = shared.watched.load(Ordering::Relaxed) >= shared.limits.rooms_max;
+        if is_full || shared.stop.is_cancelled() {
+            return Err(Refused::overloaded());
         }
-        values.end();
-    });
-    object.number("likes", totals.likes);
-}
-
-/// A stored field, or its default where it was never stored.
-fn field<'a, T: Datum<'a> + Default>(bytes: &'a [u8]) -> Result<T, DecodeError> {
-    if bytes.is_empty() {
-        return Ok(T::default());
+        shared.watched.fetch_add(1, Ordering::Relaxed);
+        let feed = Arc::new(RoomFeed::new(room.clone()));
+        shard.insert(room.clone(), Arc::clone(&feed));
+        let (feeds, stop) = (self.clone(), shared.stop.clone());
+        let followed = Arc::clone(&feed);
+        shared.tasks.spawn(async move {
+            stop.run_until_cancelled(follow::follow(feeds, followed))
+                .await;
+        });
+        Ok(feed)
     }
-    codec::from_stored(bytes)
-}
 
-/// The window's events of a generation, each once, ascending.
-fn events(window: &RoomWindow, generation: Generation) -> Result<Vec<Settled>, DecodeError> {
-    let mut unpacker = Unpacker::new();
-    let mut events: Vec<Settled> = Vec::new();
-    let of_generation = window
-        .chunks
-        .iter()
-        .filter(|chunk| chunk.header.generation == generation);
-    for chunk in of_generation {
-        let (_, body) = unpacker.unpack(&chunk.bytes)?;
-        let last = events.last().map_or(Seq::ZERO, |event| event.seq);
-        events.extend(body.settled.into_iter().filter(|event| event.seq > last));
+    /// Lets the room go, unless somebody came meanwhile; whether it did.
+    fn let_go(&self, feed: &RoomFeed) -> bool {
+        let mut shard = self.locked(feed.room.as_str());
+        if !feed.is_quiet() {
+            return false;
+        }
+        self.remove_from(&mut shard, feed);
+        true
     }
-    Ok(events)
+
+    /// Lets the room go.
+    fn remove(&self, feed: &RoomFeed) {
+        self.remove_from(&mut self.locked(feed.room.as_str()), feed);
+    }
+
+    /// Whoever still holds the feed finds that it has ended, and begins another.
+    fn remove_from(&self, shard: &mut HashMap<RoomId, Arc<RoomFeed>>, feed: &RoomFeed) {
+        shard.remove(&feed.room);
+        self.shared.watched.fetch_sub(1, Ordering::Relaxed);
+        feed.replace(room::Held::LetGo);
+    }
+
+    fn locked(&self, room: &str) -> RwLockWriteGuard<'_, HashMap<RoomId, Arc<RoomFeed>>> {
+        let shard = self.shard(room).write();
+        shard.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shard(&self, room: &str) -> &Shard {
+        &self.shared.shards[usize::from(Slot::of(room).number()) % SHARDS]
+    }
 }

@@ -1,154 +1,179 @@
-//! The read side's routes: addresses and parameters in, answers of [`crate::poll`] and
-//! [`crate::replay`] out.
+//! The read side's routes: addresses and parameters in, answers of the feed, the history and the
+//! directory out.
 
-use axum::Router;
-use axum::extract::{Path, Query, State};
-use axum::middleware;
+pub(crate) mod parameters;
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
+use axum::{Extension, Router, middleware};
 use danmu_projections::{HistoryReader, HistoryStore, WindowRead};
 use danmu_schemas::problem::{Problem, ProblemType};
-use danmu_schemas::{Cursor, RoomId, Seq};
-use serde::Deserialize;
+use danmu_schemas::{Caller, Cursor, RoomId, Seq};
+use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Refused};
-use crate::export::Format;
-use crate::poll::{self, Question};
-use crate::replay;
+use crate::directory::Directory;
+use crate::feed::{FeedLimits, Feeds};
+use crate::poll::{self, OlderReads};
+use crate::{overview, replay};
+use parameters::{Asked, Parameters};
 
-/// The most events in a page.
-const LIMIT_MAX: usize = 500;
-/// How many where the client does not say.
-const LIMIT_DEFAULT: usize = 100;
-/// The latest part of a manifest that may be asked for: more than any show lasts.
-const PART_MAX: i64 = 10_000;
-
-/// What the read side reads.
+/// What the read side reads. Clones share it.
 #[derive(Clone)]
 pub struct Api<W, H> {
-    /// The last part of every room.
-    pub windows: W,
-    /// Everything.
-    pub history: HistoryReader<H>,
+    pub(crate) feeds: Feeds<W>,
+    history: HistoryReader<H>,
+    older_reads: Arc<OlderReads>,
+    directory: Arc<Directory>,
+}
+
+impl<W: WindowRead, H: HistoryStore> Api<W, H> {
+    /// Reads `windows`, the last part of every room, and `history`, everything. After `stop` nobody
+    /// waits any longer: what waits is answered with what there is.
+    pub fn new(
+        windows: W,
+        history: HistoryReader<H>,
+        limits: FeedLimits,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            feeds: Feeds::new(windows, limits, stop),
+            history,
+            older_reads: Arc::default(),
+            directory: Arc::default(),
+        }
+    }
+
+    /// Waits until nothing is read any more, which is after the stop.
+    pub async fn closed(&self) {
+        self.feeds.closed().await;
+    }
 }
 
 /// The read side's routes, to be merged with the write side's.
 pub fn router<W: WindowRead, H: HistoryStore>(api: Api<W, H>) -> Router {
+    let broadcast = "/v1/rooms/{room}/broadcasts/{broadcast}";
     Router::new()
+        .route("/v1/rooms", get(rooms::<W, H>))
+        .route("/v1/rooms/{room}", get(room::<W, H>))
+        .route("/v1/rooms/{room}/users", get(users::<W, H>))
         .route("/v1/rooms/{room}/events", get(events::<W, H>))
+        .route("/v1/rooms/{room}/verdicts", get(verdicts::<W, H>))
         .route("/v1/rooms/{room}/broadcasts", get(broadcasts::<W, H>))
-        .route(
-            "/v1/rooms/{room}/broadcasts/{broadcast}",
-            get(manifest::<W, H>),
-        )
-        .route(
-            "/v1/rooms/{room}/broadcasts/{broadcast}/segments/{n}",
-            get(segment::<W, H>),
-        )
-        .route(
-            "/v1/rooms/{room}/broadcasts/{broadcast}/export",
-            get(export::<W, H>),
-        )
+        .route(broadcast, get(manifest::<W, H>))
+        .route(&format!("{broadcast}/segments/{{n}}"), get(segment::<W, H>))
+        .route(&format!("{broadcast}/export"), get(export::<W, H>))
         .layer(middleware::map_response(answer::as_problem))
         .with_state(api)
 }
 
-/// Every parameter that some route knows; what a route does not know it ignores.
-#[derive(Debug, Deserialize)]
-struct Parameters {
-    after: Option<String>,
-    limit: Option<String>,
-    density: Option<String>,
-    revision: Option<String>,
-    part: Option<String>,
-    format: Option<String>,
+async fn rooms<W: WindowRead, H: HistoryStore>(
+    State(api): State<Api<W, H>>,
+    parameters: Parameters,
+) -> Result<Response, Refused> {
+    let asked = Asked::from(parameters);
+    let (after, limit) = (asked.after_room()?, asked.limit()?);
+    let windows = api.feeds.windows();
+    let page = api
+        .directory
+        .page(windows, after.as_ref(), usize::from(limit))
+        .await?;
+    Ok(answer::json(page))
+}
+
+async fn room<W: WindowRead, H: HistoryStore>(
+    State(api): State<Api<W, H>>,
+    Path(room): Path<String>,
+) -> Result<Response, Refused> {
+    let room = parse_room(&room)?;
+    let overview = overview::overview(&api.feeds, &api.history, &room).await?;
+    Ok(answer::json(overview))
+}
+
+async fn users<W: WindowRead, H: HistoryStore>(
+    State(api): State<Api<W, H>>,
+    Path(room): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, Refused> {
+    let room = parse_room(&room)?;
+    let limit = usize::from(Asked::from(parameters).limit()?);
+    Ok(answer::json(
+        overview::users(&api.feeds, &room, limit).await?,
+    ))
 }
 
 async fn events<W: WindowRead, H: HistoryStore>(
     State(api): State<Api<W, H>>,
     Path(room): Path<String>,
-    Query(parameters): Query<Parameters>,
+    caller: Option<Extension<Caller>>,
+    parameters: Parameters,
 ) -> Result<Response, Refused> {
     let room = parse_room(&room)?;
-    if !matches!(parameters.density.as_deref(), None | Some("auto" | "full")) {
-        return Err(Refused::bad_request("density is auto or full"));
-    }
-    let question = Question {
-        after: parameters.after()?,
-        limit: parameters.limit()?,
-    };
-    let page = poll::page(&api.windows, &api.history, &room, question).await?;
+    let asked = Asked::from(parameters);
+    let view = asked.view(caller.as_deref())?;
+    let poll = asked.poll(view)?;
+    let page = poll::page(&api.feeds, &api.history, &api.older_reads, &room, poll).await?;
     Ok(answer::json(page))
+}
+
+async fn verdicts<W: WindowRead, H: HistoryStore>(
+    State(api): State<Api<W, H>>,
+    Path(room): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, Refused> {
+    let room = parse_room(&room)?;
+    let asked = Asked::from(parameters);
+    let (ids, wait) = (asked.ids()?, asked.wait()?);
+    Ok(answer::json(
+        poll::verdicts(&api.feeds, &room, &ids, wait).await?,
+    ))
 }
 
 async fn broadcasts<W: WindowRead, H: HistoryStore>(
     State(api): State<Api<W, H>>,
     Path(room): Path<String>,
-    Query(parameters): Query<Parameters>,
+    parameters: Parameters,
 ) -> Result<Response, Refused> {
     let room = parse_room(&room)?;
-    let (before, limit) = (parameters.after()?, parameters.limit()?);
-    replay::broadcasts(&api.history, &room, before, limit).await
+    let asked = Asked::from(parameters);
+    let (before, limit) = (asked.cursor("after")?, asked.limit()?);
+    replay::broadcasts(&api.history, &room, before, usize::from(limit)).await
 }
 
 async fn manifest<W: WindowRead, H: HistoryStore>(
     State(api): State<Api<W, H>>,
     Path((room, broadcast)): Path<(String, String)>,
-    Query(parameters): Query<Parameters>,
+    parameters: Parameters,
 ) -> Result<Response, Refused> {
     let (room, cursor) = (parse_room(&room)?, parse_broadcast(&broadcast)?);
-    let part = parameters.part.as_deref().unwrap_or("0").parse().ok();
-    let part = part.filter(|part| (0..=PART_MAX).contains(part));
-    let part = part.ok_or_else(|| Refused::bad_request("part is a number from 0"))?;
+    let part = Asked::from(parameters).part()?;
     replay::manifest(&api.history, &room, cursor, part).await
 }
 
 async fn segment<W: WindowRead, H: HistoryStore>(
     State(api): State<Api<W, H>>,
     Path((room, broadcast, n)): Path<(String, String, String)>,
-    Query(parameters): Query<Parameters>,
+    parameters: Parameters,
 ) -> Result<Response, Refused> {
     let (room, cursor) = (parse_room(&room)?, parse_broadcast(&broadcast)?);
     let n = n
         .parse()
         .map_err(|_| Refused::not_found("a segment is a number"))?;
-    let bad = |_| Refused::bad_request("revision is a number");
-    let revision = parameters
-        .revision
-        .as_deref()
-        .map(str::parse)
-        .transpose()
-        .map_err(bad)?;
-    replay::segment(&api.history, &room, cursor, n, revision.map(Seq)).await
+    let revision = Asked::from(parameters).revision()?;
+    replay::segment(&api.history, &room, cursor, n, revision).await
 }
 
 async fn export<W: WindowRead, H: HistoryStore>(
     State(api): State<Api<W, H>>,
     Path((room, broadcast)): Path<(String, String)>,
-    Query(parameters): Query<Parameters>,
+    parameters: Parameters,
 ) -> Result<Response, Refused> {
     let (room, cursor) = (parse_room(&room)?, parse_broadcast(&broadcast)?);
-    let format = Format::parse(parameters.format.as_deref().unwrap_or("jsonl"));
-    let format = format.ok_or_else(|| Refused::bad_request("format is jsonl, xml or ass"))?;
+    let format = Asked::from(parameters).format()?;
     replay::export(api.history, room, cursor, format).await
-}
-
-impl Parameters {
-    fn after(&self) -> Result<Option<Cursor>, Refused> {
-        let after = self.after.as_deref().map(str::parse).transpose();
-        after.map_err(|error: danmu_schemas::ids::InvalidCursor| {
-            Refused::bad_request(error.to_string())
-        })
-    }
-
-    fn limit(&self) -> Result<usize, Refused> {
-        let limit = self
-            .limit
-            .as_deref()
-            .map_or(Some(LIMIT_DEFAULT), |limit| limit.parse().ok());
-        let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
-        limit.ok_or_else(|| Refused::bad_request("limit is a number from 1 to 500"))
-    }
 }
 
 fn parse_room(name: &str) -> Result<RoomId, Refused> {

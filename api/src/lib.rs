@@ -1,16 +1,25 @@
 //! The read side: what viewers are told of a room, live and afterwards.
 //!
-//! It reads projections and decides nothing about events. [`render`] writes settled events as JSON,
-//! [`overlay`] hides what moderation took from the public, [`export`] writes a broadcast for other
-//! players; `poll` cuts a room's pages and `replay` its broadcasts; [`http`] gives them addresses.
+//! It reads projections and decides nothing about events. `feed` holds the rooms that are watched,
+//! rendered once; `poll`, `overview` and `directory` read it, [`ready`](Api::ready) answers a poll
+//! before any router. [`render`] writes settled events as JSON, [`overlay`] hides what moderation
+//! took, `older` pages through the history, `replay` and [`export`] show broadcasts afterwards;
+//! [`http`] gives them addresses.
 
 mod answer;
+mod directory;
 pub mod export;
 mod feed;
 pub mod http;
+mod older;
 pub mod overlay;
+mod overview;
+mod page;
 mod poll;
+mod ready;
 pub mod render;
 mod replay;
+mod totals;
 
+pub use feed::FeedLimits;
 pub use http::{Api, router};

@@ -1,97 +1,149 @@
-//! What moderation hides from the public in one generation of a room.
+//! What moderation hides in one generation of a room, and from whom.
 //!
 //! Filled from both places where moderation is known: the moderation events in a window's chunks,
 //! and the history's facts. Knowing one twice changes nothing. It hides and never reveals: a page
 //! that may lack a deletion must not be served at all, which is the caller's to know.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use danmu_schemas::event::{Body, Target};
 use danmu_schemas::fact::Moderation;
 use danmu_schemas::{RoomEvent, Seq, Settled};
 
-/// Which events are hidden.
+/// Who looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum View {
+    /// Everybody: nothing that moderation took.
+    Public,
+    /// Who may moderate: a room as it was live, without what was erased.
+    Live,
+}
+
+impl View {
+    /// Whether a viewer of this kind sees nothing of what is gone in that way.
+    pub(crate) fn lacks(self, gone: Gone) -> bool {
+        self == Self::Public || gone == Gone::Erased
+    }
+}
+
+/// How an event is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Gone {
+    /// From the public.
+    Hidden,
+    /// For everybody.
+    Erased,
+}
+
+/// Which events are gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overlay {
-    seqs: BTreeSet<Seq>,
-    users: Vec<HiddenUser>,
+    /// The seq of the event that did it, by what it did to which.
+    seqs: BTreeMap<(Seq, Gone), Seq>,
+    users: Vec<GoneUser>,
 }
 
 /// What a user did from `since_at` up to the event `by`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct HiddenUser {
+struct GoneUser {
     user: String,
     since_at: i64,
     by: Seq,
-    /// Everything, not comments alone.
-    erased: bool,
+    /// Everything where it is erased, else comments alone.
+    gone: Gone,
 }
 
 impl Overlay {
     /// Takes in a moderation event of a window's chunk; any other event changes nothing.
     pub fn add_event(&mut self, settled: &Settled, event: &RoomEvent<'_>) {
-        match &event.body {
-            Body::Delete(delete) => match delete.target {
-                Target::Seq(seq) => self.hide(Seq(seq)),
-                Target::Id(_) => settled
-                    .target_seq
-                    .into_iter()
-                    .for_each(|seq| self.hide(seq)),
-            },
-            Body::Mute(mute) => {
-                if let Some(since_at) = mute.hide_since_at {
-                    self.hide_user(&mute.target_user, since_at, settled.seq, false);
-                }
-            }
-            Body::Erase(erase) => {
-                erase
-                    .target_seqs
-                    .iter()
-                    .for_each(|seq| self.hide(Seq(*seq)));
-                if let Some(user) = &erase.target_user {
-                    self.hide_user(user, i64::MIN, settled.seq, true);
-                }
-            }
-            _ => {}
+        for act in acts(settled, event) {
+            self.add_fact(settled.seq, &act);
         }
     }
 
     /// Takes in a fact of the history, made true by the event `by`.
     pub fn add_fact(&mut self, by: Seq, moderation: &Moderation) {
         match moderation {
-            Moderation::Deleted { target } | Moderation::Erased { target } => self.hide(*target),
-            Moderation::Hidden { user, since_at } => self.hide_user(user, *since_at, by, false),
-            Moderation::UserErased { user } => self.hide_user(user, i64::MIN, by, true),
+            Moderation::Deleted { target } => self.add_target(*target, Gone::Hidden, by),
+            Moderation::Erased { target } => self.add_target(*target, Gone::Erased, by),
+            Moderation::Hidden { user, since_at } => {
+                self.add_user(user, *since_at, by, Gone::Hidden);
+            }
+            Moderation::UserErased { user } => self.add_user(user, i64::MIN, by, Gone::Erased),
         }
     }
 
-    /// Whether the public sees nothing of the event but that it was.
-    pub fn hides(&self, settled: &Settled, event: &RoomEvent<'_>) -> bool {
-        self.seqs.contains(&settled.seq)
+    /// Forgets what events before `first` did: whoever asks for their targets has the history's facts.
+    pub(crate) fn forget_before(&mut self, first: Seq) {
+        self.seqs.retain(|_, by| *by >= first);
+        self.users.retain(|gone| gone.by >= first);
+    }
+
+    /// Whether such a viewer sees nothing of the event but that it was.
+    pub fn hides(&self, settled: &Settled, event: &RoomEvent<'_>, view: View) -> bool {
+        let is_target = |gone| view.lacks(gone) && self.seqs.contains_key(&(settled.seq, gone));
+        is_target(Gone::Hidden)
+            || is_target(Gone::Erased)
             || event.user.as_ref().is_some_and(|user| {
                 let is_comment = matches!(event.body, Body::Comment(_));
-                self.users.iter().any(|hidden| {
-                    hidden.user == user.id
-                        && settled.seq < hidden.by
-                        && settled.at >= hidden.since_at
-                        && (is_comment || hidden.erased)
+                self.users.iter().any(|gone| {
+                    gone.user == user.id
+                        && settled.seq < gone.by
+                        && settled.at >= gone.since_at
+                        && (is_comment || gone.gone == Gone::Erased)
+                        && view.lacks(gone.gone)
                 })
             })
     }
 
-    fn hide(&mut self, seq: Seq) {
-        self.seqs.insert(seq);
+    fn add_target(&mut self, target: Seq, gone: Gone, by: Seq) {
+        let known = self.seqs.entry((target, gone)).or_insert(by);
+        *known = by.max(*known);
     }
 
-    fn hide_user(&mut self, user: &str, since_at: i64, by: Seq, erased: bool) {
-        let hidden = HiddenUser {
+    fn add_user(&mut self, user: &str, since_at: i64, by: Seq, gone: Gone) {
+        let user = GoneUser {
             user: user.to_owned(),
             since_at,
             by,
-            erased,
+            gone,
         };
-        if !self.users.contains(&hidden) {
-            self.users.push(hidden);
+        if !self.users.contains(&user) {
+            self.users.push(user);
         }
+    }
+}
+
+/// What an event does to events before it, as the history's facts say it.
+pub(crate) fn acts(settled: &Settled, event: &RoomEvent<'_>) -> Vec<Moderation> {
+    match &event.body {
+        Body::Delete(delete) => {
+            let target = match delete.target {
+                Target::Seq(seq) => Some(Seq(seq)),
+                Target::Id(_) => settled.target_seq,
+            };
+            let deleted = |target| Moderation::Deleted { target };
+            target.map(deleted).into_iter().collect()
+        }
+        Body::Mute(mute) => {
+            let user = || mute.target_user.to_string();
+            let hidden = |since_at| Moderation::Hidden {
+                user: user(),
+                since_at,
+            };
+            mute.hide_since_at.map(hidden).into_iter().collect()
+        }
+        Body::Erase(erase) => {
+            let targets = erase.target_seqs.iter().copied().map(Seq);
+            let mut acts: Vec<_> = targets
+                .map(|target| Moderation::Erased { target })
+                .collect();
+            acts.extend(erase.target_user.as_ref().map(|user| {
+                let user = user.to_string();
+                Moderation::UserErased { user }
+            }));
+            acts
+        }
+        _ => Vec::new(),
     }
 }

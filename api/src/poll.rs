@@ -1,168 +1,103 @@
-//! One page of a room: from its window, and from the history where the window no longer reaches.
+//! Polls and long polls, and senders who wait for verdicts: three ways to read a room's feed.
 //!
-//! A page never has a hole, and never shows what a deletion took: events from the history are
-//! served only where the history's moderation reaches up to the window's first event. Where neither
-//! store has a range, the answer is a problem, never a skip.
+//! Whoever waits subscribes first and looks then, so that no change falls between, and waits no
+//! longer than it asked to, or than the process runs.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use danmu_projections::{HistoryReader, HistoryStore, WindowRead};
-use danmu_schemas::problem::{Problem, ProblemType};
-use danmu_schemas::state::StateCore;
-use danmu_schemas::{Cursor, RoomId, Seq, Settled, codec};
+use danmu_schemas::{EventId, RoomId};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::Refused;
-use crate::feed::Feed;
-use crate::overlay::Overlay;
-use crate::render::{self, Object, Place};
+use crate::feed::{Feeds, Reply};
+use crate::older::Older;
+use crate::page::Question;
 
-/// How long a client waits before it asks again, where it has everything.
-const POLL_AFTER_MS: u32 = 2_000;
+/// The most pages that are read from the history at once.
+const OLDER_READS_MAX: usize = 64;
+/// How long a reader waits for its turn.
+const OLDER_TURN_WITHIN: Duration = Duration::from_secs(2);
 
-/// What is asked for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Question {
-    /// The last that the client has; the newest page where absent.
-    pub(crate) after: Option<Cursor>,
-    /// The most events.
-    pub(crate) limit: usize,
+/// Turns at reading the history.
+pub(crate) struct OlderReads(Semaphore);
+
+impl Default for OlderReads {
+    fn default() -> Self {
+        Self(Semaphore::new(OLDER_READS_MAX))
+    }
 }
 
-/// The page as JSON.
+/// The page that a question asks for; where there is no news, the next one within `wait`.
 pub(crate) async fn page<W: WindowRead, H: HistoryStore>(
-    windows: &W,
+    feeds: &Feeds<W>,
     history: &HistoryReader<H>,
+    older_reads: &OlderReads,
     room: &RoomId,
-    question: Question,
-) -> Result<Vec<u8>, Refused> {
-    let window = windows.room(room).await?;
-    if window.slot_position.is_none() {
-        return Err(Refused::history_behind());
+    (question, wait): (Question, Duration),
+) -> Result<Bytes, Refused> {
+    let deadline = Instant::now() + wait;
+    loop {
+        let feed = feeds.open(room).await?;
+        let mut version = feed.subscribe();
+        loop {
+            match feed.ask(&question)? {
+                Reply::Page(page) => {
+                    let wait_on = page.is_empty && question.waits_for_news();
+                    if !wait_on || !changed(feeds, &mut version, deadline).await {
+                        return Ok(page.body);
+                    }
+                }
+                Reply::Older(older) => {
+                    return older_page(feeds, history, older_reads, *older).await;
+                }
+                Reply::LetGo => break,
+            }
+        }
     }
-    let feed = Feed::of(&window)?;
-    let from = from(&feed, question)?;
-    let (events, overlay) = events(history, room, &feed, from, question.limit).await?;
-    write(room, &feed, from, &events, &overlay)
 }
 
-/// The seq after which the page begins.
-fn from(feed: &Feed, question: Question) -> Result<Seq, Refused> {
-    let Some(after) = question.after else {
-        return Ok(Seq(feed.head.0.saturating_sub(question.limit as u64)));
-    };
-    if after == Cursor::START || after.generation == feed.generation {
-        return Ok(after.seq);
-    }
-    if after.generation > feed.generation {
-        return Err(Refused::history_behind());
-    }
-    let begin = Cursor {
-        generation: feed.generation,
-        seq: Seq::ZERO,
-    };
-    Err(Problem::new(ProblemType::RoomReplaced).cursor(begin).into())
-}
-
-/// At most `limit` events after `from`, dense, and what is hidden of them.
-async fn events<H: HistoryStore>(
+async fn older_page<W: WindowRead, H: HistoryStore>(
+    feeds: &Feeds<W>,
     history: &HistoryReader<H>,
-    room: &RoomId,
-    feed: &Feed,
-    from: Seq,
-    limit: usize,
-) -> Result<(Vec<Settled>, Overlay), Refused> {
-    let mut overlay = feed.overlay.clone();
-    let mut events = Vec::new();
-    if from < feed.head && from.next() < feed.first {
-        if !reaches_window(history, room, feed).await? {
-            return Err(Refused::history_behind());
-        }
-        let before_window = (feed.first.0 - from.next().0) as usize;
-        events = history
-            .events(room, feed.generation, from, limit.min(before_window))
-            .await?;
-        if events.is_empty() {
-            return Err(Refused::history_behind());
-        }
-        let acts = history
-            .moderation(room, feed.generation, from.next(), feed.head)
-            .await?;
-        for act in acts {
-            overlay.add_fact(act.by, &act.moderation);
-        }
-    }
-    let mut next = events.last().map_or(from, |event| event.seq).next();
-    for settled in &feed.events {
-        if events.len() < limit && settled.seq == next {
-            next = next.next();
-            events.push(settled.clone());
-        }
-    }
-    Ok((events, overlay))
+    older_reads: &OlderReads,
+    older: Older,
+) -> Result<Bytes, Refused> {
+    let turn = timeout(OLDER_TURN_WITHIN, older_reads.0.acquire()).await;
+    let Ok(Ok(_turn)) = turn else {
+        return Err(Refused::overloaded());
+    };
+    Ok(older.answer(feeds.windows(), history).await?.into())
 }
 
-/// Whether every deletion before the window's first event is among the history's facts.
-async fn reaches_window<H: HistoryStore>(
-    history: &HistoryReader<H>,
+/// What became of the events; where something is unknown, what is known of them after `wait`.
+pub(crate) async fn verdicts<W: WindowRead>(
+    feeds: &Feeds<W>,
     room: &RoomId,
-    feed: &Feed,
-) -> Result<bool, Refused> {
-    let Some(watermark) = history.watermark(room.slot()).await? else {
-        return Ok(false);
-    };
-    let Some((_, state)) = history.standing(room, watermark).await? else {
-        return Ok(false);
-    };
-    let core: StateCore = codec::from_stored(&state.core)?;
-    Ok(core.generation == feed.generation && core.last_seq.next() >= feed.first)
-}
-
-fn write(
-    room: &RoomId,
-    feed: &Feed,
-    from: Seq,
-    events: &[Settled],
-    overlay: &Overlay,
-) -> Result<Vec<u8>, Refused> {
-    let to = events.last().map_or(from, |event| event.seq);
-    let cursor = Cursor {
-        generation: feed.generation,
-        seq: to,
-    };
-    let mut out = Vec::with_capacity(256 + events.len() * 256);
-    let mut page = Object::begin(&mut out);
-    page.string("room", room.as_str());
-    let mut written = Ok(());
-    page.value("events", |out| {
-        written = write_events(events, overlay, Place::Live, out)
-    });
-    written?;
-    page.string("cursor", &cursor.to_string());
-    page.number("from", from);
-    page.number("to", to);
-    page.number("head", feed.head);
-    page.value("totals", |out| feed.write_totals(out));
-    page.number(
-        "poll_after_ms",
-        if to < feed.head { 0 } else { POLL_AFTER_MS },
-    );
-    page.end();
-    Ok(out)
-}
-
-/// Writes events as a JSON array.
-pub(crate) fn write_events(
-    events: &[Settled],
-    overlay: &Overlay,
-    place: Place,
-    out: &mut Vec<u8>,
-) -> Result<(), codec::DecodeError> {
-    out.push(b'[');
-    for (n, settled) in events.iter().enumerate() {
-        if n > 0 {
-            out.push(b',');
+    ids: &[EventId],
+    wait: Duration,
+) -> Result<Bytes, Refused> {
+    let deadline = Instant::now() + wait;
+    loop {
+        let feed = feeds.open(room).await?;
+        let mut version = feed.subscribe();
+        while let Some(known) = feed.verdicts(ids)? {
+            if known.is_complete || !changed(feeds, &mut version, deadline).await {
+                return Ok(known.body);
+            }
         }
-        let event = codec::decode_datum(&settled.datum)?;
-        render::event(settled, &event, place, overlay.hides(settled, &event), out);
     }
-    out.push(b']');
-    Ok(())
+}
+
+/// Waits for a change; `false` where there was none in time.
+async fn changed<W: WindowRead>(
+    feeds: &Feeds<W>,
+    version: &mut watch::Receiver<u64>,
+    deadline: Instant,
+) -> bool {
+    let changed = timeout_at(deadline, version.changed());
+    let changed = feeds.stop().run_until_cancelled(changed).await;
+    matches!(changed, Some(Ok(Ok(()))))
 }

@@ -23,14 +23,19 @@ pub enum Place {
     },
 }
 
-/// Writes an event; `hidden` where the public may not see its content.
+/// How a hidden event ends, after what [`event`] says stays of it.
+pub(crate) const DELETED: &[u8] = b",\"deleted\":true}";
+
+/// Writes an event; `hidden` where the public may not see its content. Returns how many of the bytes
+/// stay, and are followed by [`DELETED`], when the event is hidden later.
 pub fn event(
     settled: &Settled,
     event: &RoomEvent<'_>,
     place: Place,
     hidden: bool,
     out: &mut Vec<u8>,
-) {
+) -> usize {
+    let start = out.len();
     let mut object = Object::begin(out);
     object.number("seq", settled.seq.0);
     object.string("kind", event.body.kind());
@@ -42,9 +47,11 @@ pub fn event(
     if let Place::Replay { zero_at } = place {
         object.number("show_ms", settled.at - zero_at);
     }
+    let kept = object.end_so_far() - start;
     if hidden {
         object.boolean("deleted", true);
-        return object.end();
+        object.end();
+        return kept;
     }
     if let Place::Replay { .. } = place {
         object.number("logged_at", settled.logged_at);
@@ -60,6 +67,16 @@ pub fn event(
     }
     write_body(settled, &event.body, &mut object);
     object.end();
+    kept
+}
+
+/// With what the bytes of a live event of that author go on, after what stays of it.
+pub(crate) fn author(user: &str) -> Vec<u8> {
+    let mut out = b",\"user\":".to_vec();
+    let mut object = Object::begin(&mut out);
+    object.string("id", user);
+    out.push(b',');
+    out
 }
 
 fn write_user(user: &User<'_>, out: &mut Vec<u8>) {

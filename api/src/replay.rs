@@ -17,12 +17,12 @@ use futures_util::stream;
 
 use crate::answer::{self, Refused};
 use crate::export::{Export, Format};
-use crate::feed::write_sums;
-use crate::overlay::Overlay;
-use crate::poll::write_events;
+use crate::older::write_events;
+use crate::overlay::{Overlay, View};
 use crate::render::{Object, Place};
+use crate::totals::write_sums;
 
-mod state;
+pub(crate) mod state;
 
 use state::write_state;
 
@@ -220,7 +220,10 @@ fn write_content(content: &SegmentContent, zero_at: i64) -> Result<Vec<u8>, Refu
     object.value("state", |out| write_state(&content.snapshot, out));
     let mut written = Ok(());
     object.value("events", |out| {
-        written = write_events(&content.events, &overlay, Place::Replay { zero_at }, out);
+        let place = Place::Replay { zero_at };
+        out.push(b'[');
+        written = write_events(&content.events, &overlay, View::Public, place, out);
+        out.push(b']');
     });
     object.end();
     written?;
@@ -302,7 +305,7 @@ impl<H: HistoryStore> Run<H> {
         };
         for settled in events.iter().take_while(|event| event.seq <= self.last) {
             let event = codec::decode_datum(&settled.datum)?;
-            let hidden = self.overlay.hides(settled, &event);
+            let hidden = self.overlay.hides(settled, &event, View::Public);
             export.event(settled, &event, hidden, out);
         }
         self.next.seq = newest.next();

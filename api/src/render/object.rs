@@ -24,6 +24,11 @@ impl<'o> Object<'o> {
         self.out.push(b'}');
     }
 
+    /// Where the fields written so far end in the buffer.
+    pub(crate) fn end_so_far(&self) -> usize {
+        self.out.len()
+    }
+
     /// A field whose value `write` appends. Names are ours and need no escaping.
     pub(crate) fn value(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
         self.out.push(self.separator);
@@ -70,18 +75,9 @@ impl<'o> Object<'o> {
         &mut self,
         name: &str,
         items: impl IntoIterator<Item = T>,
-        mut write: impl FnMut(T, &mut Vec<u8>),
+        write: impl FnMut(T, &mut Vec<u8>),
     ) {
-        self.value(name, |out| {
-            out.push(b'[');
-            for (n, item) in items.into_iter().enumerate() {
-                if n > 0 {
-                    out.push(b',');
-                }
-                write(item, out);
-            }
-            out.push(b']');
-        });
+        self.value(name, |out| array(items, write, out));
     }
 
     pub(crate) fn boolean(&mut self, name: &str, value: bool) {
@@ -105,6 +101,21 @@ impl<'o> Object<'o> {
             out.push(b'}');
         });
     }
+}
+
+fn array<T>(
+    items: impl IntoIterator<Item = T>,
+    mut write: impl FnMut(T, &mut Vec<u8>),
+    out: &mut Vec<u8>,
+) {
+    out.push(b'[');
+    for (n, item) in items.into_iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        write(item, out);
+    }
+    out.push(b']');
 }
 
 /// Appends a JSON string.

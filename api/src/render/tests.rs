@@ -7,7 +7,7 @@ use danmu_schemas::{EventId, Seq};
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::overlay::Overlay;
+use crate::overlay::{Overlay, View};
 
 fn settled(seq: u64) -> Settled {
     Settled {
@@ -155,16 +155,17 @@ fn moderation_hides_what_it_points_at() {
     overlay.add_event(&settled(6), &mute);
     overlay.add_fact(Seq(6), &Moderation::Deleted { target: Seq(1) });
     let hidden: Vec<_> = (1..9)
-        .filter(|seq| overlay.hides(&settled(*seq), &by("u1", comment("x"))))
+        .filter(|seq| overlay.hides(&settled(*seq), &by("u1", comment("x")), View::Public))
         .collect();
     assert_eq!(hidden, [1, 3, 4, 5]);
-    assert!(!overlay.hides(&settled(4), &by("u2", comment("x"))));
+    assert!(!overlay.hides(&settled(4), &by("u2", comment("x")), View::Public));
     assert!(!overlay.hides(
         &settled(4),
         &by(
             "u1",
             Body::BroadcastEnd(danmu_schemas::event::Reason { reason: None })
-        )
+        ),
+        View::Public
     ));
     let delete = by(
         "mod",
@@ -174,5 +175,5 @@ fn moderation_hides_what_it_points_at() {
         }),
     );
     overlay.add_event(&settled(7), &delete);
-    assert!(overlay.hides(&settled(2), &by("u2", comment("x"))));
+    assert!(overlay.hides(&settled(2), &by("u2", comment("x")), View::Public));
 }

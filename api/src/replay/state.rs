@@ -1,10 +1,10 @@
 //! The room just before a segment, as a replay shows it: so that a seek needs no other request.
 
 use danmu_schemas::fact::Snapshot;
-use danmu_schemas::state::{Currencies, Giver, OpenCombo};
+use danmu_schemas::state::{Currencies, Giver, OpenCombo, OpenCombos, StateCore, TopGivers};
 
-use crate::feed::write_sums;
 use crate::render::Object;
+use crate::totals::write_totals;
 
 /// Writes the state: what a viewer who was there just then would have known of the room.
 pub(super) fn write_state(snapshot: &Snapshot, out: &mut Vec<u8>) {
@@ -14,11 +14,18 @@ pub(super) fn write_state(snapshot: &Snapshot, out: &mut Vec<u8>) {
     state.ext("ext", &snapshot.broadcast.ext);
     state.number("head", core.last_seq);
     state.value("totals", |out| {
-        let mut totals = Object::begin(out);
-        write_sums(&core.totals, &snapshot.currencies, &mut totals);
-        totals.number("viewers", snapshot.sources.viewers(core.clock));
-        totals.end();
+        let viewers = snapshot.sources.viewers(core.clock);
+        write_totals(&core.totals, &snapshot.currencies, viewers, out);
     });
+    write_rules(core, &mut state);
+    state.optional_number("pinned", core.pinned);
+    let (combos, givers) = (&snapshot.combos, &snapshot.givers);
+    write_gifts(&snapshot.currencies, combos, givers, &mut state);
+    state.end();
+}
+
+/// Writes the rules that viewers comment by.
+pub(crate) fn write_rules(core: &StateCore, state: &mut Object<'_>) {
     state.value("rules", |out| {
         let mut rules = Object::begin(out);
         rules.number("slow_ms", core.slow_ms);
@@ -26,19 +33,25 @@ pub(super) fn write_state(snapshot: &Snapshot, out: &mut Vec<u8>) {
         rules.string("comments", comments);
         rules.end();
     });
-    state.optional_number("pinned", core.pinned);
-    let currencies = &snapshot.currencies;
-    state.array("combos", &snapshot.combos.combos, |combo, out| {
+}
+
+/// Writes the open combos, and who gave most in each currency.
+pub(crate) fn write_gifts(
+    currencies: &Currencies,
+    combos: &OpenCombos,
+    givers: &TopGivers,
+    state: &mut Object<'_>,
+) {
+    state.array("combos", &combos.combos, |combo, out| {
         write_combo(combo, currencies, out);
     });
-    let lists = currencies.names.iter().zip(&snapshot.givers.by_currency);
+    let lists = currencies.names.iter().zip(&givers.by_currency);
     state.array("top_givers", lists, |(currency, givers), out| {
         let mut list = Object::begin(out);
         list.string("currency", currency);
         list.array("givers", givers, write_giver);
         list.end();
     });
-    state.end();
 }
 
 fn write_combo(combo: &OpenCombo, currencies: &Currencies, out: &mut Vec<u8>) {

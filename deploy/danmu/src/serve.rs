@@ -7,6 +7,7 @@
 
 mod accept;
 mod admin;
+mod answers;
 mod command;
 mod key_set;
 mod loops;
@@ -24,7 +25,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use axum::Router;
-use danmu_api::Api;
+use danmu_api::{Api, FeedLimits};
 use danmu_ingest::{Guard, Identity, Ingest, Origins, likes};
 use danmu_log::LogReader;
 use danmu_log::embedded::{self, EmbeddedLog};
@@ -40,12 +41,13 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Access, Tokens};
 use accept::{Bounds, accept};
 use admin::Admin;
+use answers::Answers;
 pub use command::{Bound, ServeArgs, command, finish, signalled};
 use key_set::KeySetFile;
 use loops::Loops;
 use metrics::{Gauges, Metrics, connections};
 use readiness::{Readiness, gated};
-use requests::counted;
+use requests::{counted, counted_ready};
 use verify::Verifications;
 
 /// How long likes are summed.
@@ -122,13 +124,16 @@ pub async fn run(
         windows.clone(),
         stop.clone(),
     );
-    let api = Api {
-        windows: windows.clone(),
-        history: HistoryReader::new(history, log.identity()),
-    };
-    let routes = danmu_ingest::router(Arc::clone(&ingest)).merge(danmu_api::router(api));
+    let api = Api::new(
+        windows.clone(),
+        HistoryReader::new(history, log.identity()),
+        FeedLimits::default(),
+        stop.clone(),
+    );
+    let routes = danmu_ingest::router(Arc::clone(&ingest)).merge(danmu_api::router(api.clone()));
     let router = guarded(routes, identity, &options.access, readiness.clone())?;
     let router = metrics.measuring(|| counted(router));
+    let answers = metrics.measuring(|| answers(router, api.clone(), &options.access));
     let admin_stop = CancellationToken::new();
     let admin_router = admin::router(Admin {
         readiness,
@@ -146,7 +151,7 @@ pub async fn run(
     ));
     let public = tokio::spawn(accept(
         public,
-        router,
+        answers,
         Bounds {
             trust_forwarded: options.access.trust_forwarded,
             ..Bounds::default()
@@ -166,6 +171,7 @@ pub async fn run(
         () = loops.ended() => stop.cancel(),
     }
     public.await?;
+    api.closed().await;
     trim.await?;
     followers.close();
     followers.wait().await;
@@ -194,6 +200,15 @@ fn guarded(
     let origins = access.allow_origin.iter().map(String::as_str);
     let origins = Origins::parse(origins).map_err(anyhow::Error::msg)?;
     Ok(origins.before(gated(guard.before(routes), readiness)))
+}
+
+/// What the public listener answers. Pages that lie ready pass by the guard, so there are none where
+/// a read needs a token.
+fn answers(router: Router, api: Api<MemoryWindows, EmbeddedHistory>, access: &Access) -> Answers {
+    if access.private_reads {
+        return router.into();
+    }
+    Answers::new(router, counted_ready(move |request| api.ready(request)))
 }
 
 /// What checks tokens, and keeps up with its file. Without it every caller is trusted, which is why

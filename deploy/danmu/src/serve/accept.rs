@@ -1,10 +1,10 @@
-//! The accept loop: connections in, a router's answers out.
+//! The accept loop: connections in, answers out.
 //!
 //! Owns how long a client may take to send a request's head, how large that may be, how long an answer
 //! may take to begin, how many connections there are at once, and their end: after `stop` no connection
 //! is taken, those that are open finish the request that they are in, and whoever takes longer than the
-//! grace period is cut off. Who finds no place is told so. What is answered is the router's, and so is a
-//! request's body.
+//! grace period is cut off. Who finds no place is told so. What is answered is [`Answers`]'
+//! matter, and a request's body the router's.
 
 mod places;
 mod turned_away;
@@ -14,8 +14,6 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use danmu_ingest::http::{Peer, Refused};
 use danmu_schemas::problem::{Problem, ProblemType};
@@ -28,10 +26,11 @@ use metrics::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
 
 use places::Places;
 use turned_away::TurnedAway;
+
+use super::answers::Answers;
 
 /// The bounds of a listener.
 #[derive(Debug, Clone)]
@@ -75,15 +74,16 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 /// When to come again after an answer took too long to begin.
 const SLOW_RETRY_S: u32 = 1;
 
-/// Serves `router` on `listener` until `stop`, and returns when the last connection has ended. How
+/// Serves `answers` on `listener` until `stop`, and returns when the last connection has ended. How
 /// many are open is kept in `connections`.
 pub async fn accept(
     listener: TcpListener,
-    router: Router,
+    answers: impl Into<Answers>,
     bounds: Bounds,
     stop: CancellationToken,
     connections: Gauge,
 ) {
+    let answers = answers.into();
     let tracker = TaskTracker::new();
     let cut_off = CancellationToken::new();
     let per_address_max = match bounds.trust_forwarded {
@@ -108,7 +108,7 @@ pub async fn accept(
             }
         };
         let connection = Connection {
-            router: router.clone(),
+            answers: answers.clone(),
             bounds: bounds.clone(),
             address,
         };
@@ -138,7 +138,7 @@ async fn refused(error: &io::Error) {
 
 /// What a connection is answered with.
 struct Connection {
-    router: Router,
+    answers: Answers,
     bounds: Bounds,
     address: IpAddr,
 }
@@ -173,6 +173,9 @@ impl Connection {
     }
 
     async fn answer(&self, mut request: Request<Incoming>) -> Response {
+        if let Some(ready) = self.answers.ready(&request) {
+            return ready;
+        }
         let forwarded = self
             .bounds
             .trust_forwarded
@@ -180,7 +183,7 @@ impl Connection {
         let address = forwarded.flatten().unwrap_or(self.address);
         request.extensions_mut().insert(Peer(address));
         let writes = *request.method() == Method::POST;
-        let answer = self.router.clone().oneshot(request.map(Body::new));
+        let answer = self.answers.route(request);
         match tokio::time::timeout(self.bounds.answer_within, answer).await {
             Ok(Ok(response)) => response,
             Err(_) => too_slow(writes),

@@ -15,7 +15,10 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use danmu_schemas::problem::ProblemType;
+use hyper::body::Incoming;
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
+
+use super::answers::Ready;
 
 /// What is asked of the server, by method and route.
 const SURFACES: [(Method, &str, &str); 7] = [
@@ -42,6 +45,9 @@ const SURFACES: [(Method, &str, &str); 7] = [
 /// The name of whatever else is asked; it comes after the others.
 const OTHER: &str = "other";
 
+/// The name of the answers' counter.
+const RESPONSES: &str = "danmu_http_responses_total";
+
 /// Statuses are counted by their first digit.
 const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -60,6 +66,18 @@ struct Surface {
 pub fn counted(router: Router) -> Router {
     let requests = Arc::new(Requests::new());
     router.layer(middleware::from_fn_with_state(requests, count))
+}
+
+/// What lies ready, counted among the polls. No time is taken: it would be that of a look-up.
+pub fn counted_ready(
+    ready: impl Fn(&hyper::Request<Incoming>) -> Option<Response> + Send + Sync + 'static,
+) -> Ready {
+    let polls = counter!(RESPONSES, "surface" => "poll", "status" => "2xx");
+    Arc::new(move |request| {
+        let ready = ready(request)?;
+        polls.increment(1);
+        Some(ready)
+    })
 }
 
 async fn count(State(requests): State<Arc<Requests>>, request: Request, next: Next) -> Response {
@@ -110,7 +128,6 @@ impl Requests {
 impl Surface {
     fn new(name: &'static str) -> Self {
         const SECONDS: &str = "danmu_http_request_seconds";
-        const RESPONSES: &str = "danmu_http_responses_total";
         describe_histogram!(
             SECONDS,
             Unit::Seconds,

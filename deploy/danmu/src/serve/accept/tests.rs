@@ -1,6 +1,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
@@ -11,13 +13,17 @@ use super::*;
 /// More than any of these tests may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-async fn listen(router: Router, bounds: Bounds) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
+async fn listen(
+    answers: impl Into<Answers>,
+    bounds: Bounds,
+) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
+    let answers = answers.into();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let stop = CancellationToken::new();
     let served = tokio::spawn(accept(
         listener,
-        router,
+        answers,
         bounds,
         stop.clone(),
         Gauge::noop(),
@@ -222,4 +228,19 @@ async fn a_request_says_where_it_came_from() {
     assert_eq!(seen(true, header).await, "10.1.2.3");
     assert_eq!(seen(true, "X-Forwarded-For: nobody\r\n").await, "127.0.0.1");
     assert_eq!(seen(true, "").await, "127.0.0.1");
+}
+
+#[tokio::test]
+async fn what_lies_ready_is_answered_before_the_router() {
+    let router = Router::new().fallback(async || "routed");
+    let answers = Answers::new(
+        router,
+        Arc::new(|request| (request.uri().path() == "/ready").then(|| "ready".into_response())),
+    );
+    let (address, _stop, _served) = listen(answers, Bounds::default()).await;
+    for (path, answer) in [("/ready", "ready"), ("/other", "routed")] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let stream = connect(address, &request).await;
+        assert!(read_all(stream).await.ends_with(answer), "{path}");
+    }
 }

@@ -1,0 +1,179 @@
+//! Pages that begin before what a room's feed holds: the history's, or the whole window's.
+//!
+//! A page never has a hole, and never shows what a deletion took: events from the history are served
+//! only where the history's watermark has reached the first event that is held, because every
+//! deletion from there on is known here. Where the history is behind, the window is read whole. Where
+//! neither has the range, the answer is a problem, never a skip.
+
+use danmu_projections::{HistoryReader, HistoryStore, WindowRead};
+use danmu_schemas::chunk::Unpacker;
+use danmu_schemas::codec::{self, DecodeError};
+use danmu_schemas::{Generation, Position, RoomId, Seq, Settled};
+
+use crate::answer::Refused;
+use crate::feed::Content;
+use crate::overlay::{Overlay, View};
+use crate::page::{self, Question, Span};
+use crate::render::{self, Place};
+
+/// A question that the feed cannot answer alone, and everything that it knows of it.
+pub(crate) struct Older {
+    room: RoomId,
+    question: Question,
+    span: Span,
+    generation: Generation,
+    head: Seq,
+    totals: Vec<u8>,
+    overlay: Overlay,
+    /// The first event that the feed holds, and how far the history must be.
+    held_first: Seq,
+    held_from: Position,
+    /// The held part of the answer, its events joined by commas.
+    held: Vec<u8>,
+}
+
+/// The events before the held ones, dense from the span's beginning, and what is gone of them.
+struct Part {
+    events: Vec<Settled>,
+    overlay: Overlay,
+}
+
+impl Older {
+    pub(crate) fn of(content: &Content, room: RoomId, question: Question, span: Span) -> Self {
+        let held_first = content.events.first();
+        let mut held = Vec::new();
+        if span.to >= held_first {
+            let after = Seq(held_first.0 - 1);
+            let events = &content.events;
+            events.write(after, span.to, question.view, &mut held);
+        }
+        Self {
+            room,
+            question,
+            span,
+            generation: content.generation,
+            head: content.head(),
+            totals: content.totals.clone(),
+            overlay: content.overlay.clone(),
+            held_first,
+            held_from: content.held_from(),
+            held,
+        }
+    }
+
+    /// The answer.
+    pub(crate) async fn answer<W: WindowRead, H: HistoryStore>(
+        self,
+        windows: &W,
+        history: &HistoryReader<H>,
+    ) -> Result<Vec<u8>, Refused> {
+        let events = self.events(windows, history).await?;
+        let place = page::Place {
+            room: &self.room,
+            generation: self.generation,
+            head: self.head,
+            totals: &self.totals,
+        };
+        Ok(page::write(place, &self.question, self.span, |out| {
+            out.extend_from_slice(&events);
+        }))
+    }
+
+    /// The answer's events, joined by commas.
+    pub(crate) async fn events<W: WindowRead, H: HistoryStore>(
+        &self,
+        windows: &W,
+        history: &HistoryReader<H>,
+    ) -> Result<Vec<u8>, Refused> {
+        let part = match self.read_history(history).await? {
+            Some(part) => part,
+            None => self.read_window(windows).await?,
+        };
+        let (overlay, view) = (&part.overlay, self.question.view);
+        let mut out = Vec::new();
+        write_events(&part.events, overlay, view, Place::Live, &mut out)?;
+        if !self.held.is_empty() {
+            out.push(b',');
+            out.extend_from_slice(&self.held);
+        }
+        Ok(out)
+    }
+
+    /// The last seq that is wanted from elsewhere.
+    fn wanted_to(&self) -> Seq {
+        self.span.to.min(Seq(self.held_first.0 - 1))
+    }
+
+    /// `None` where the history is behind.
+    async fn read_history<H: HistoryStore>(
+        &self,
+        history: &HistoryReader<H>,
+    ) -> Result<Option<Part>, Refused> {
+        let watermark = history.watermark(self.room.slot()).await?;
+        if watermark < Some(self.held_from) {
+            return Ok(None);
+        }
+        let begin = self.span.begin;
+        let wanted = (self.wanted_to().0 - begin.0) as usize;
+        let events = history
+            .events(&self.room, self.generation, begin, wanted)
+            .await?;
+        if events.len() < wanted {
+            return Ok(None);
+        }
+        let acts = history
+            .moderation(&self.room, self.generation, begin.next(), self.head)
+            .await?;
+        let mut overlay = self.overlay.clone();
+        for act in acts {
+            overlay.add_fact(act.by, &act.moderation);
+        }
+        Ok(Some(Part { events, overlay }))
+    }
+
+    /// Whatever hides an event comes after it, so the window that has the one has the other.
+    async fn read_window<W: WindowRead>(&self, windows: &W) -> Result<Part, Refused> {
+        let window = windows.room(&self.room).await?;
+        let mut unpacker = Unpacker::new();
+        let mut part = Part {
+            events: Vec::new(),
+            overlay: self.overlay.clone(),
+        };
+        let mut next = self.span.begin.next();
+        let of_generation = window.chunks.iter();
+        for chunk in of_generation.filter(|chunk| chunk.header.generation == self.generation) {
+            let (_, body) = unpacker.unpack(&chunk.bytes)?;
+            for settled in body.settled {
+                let event = codec::decode_datum(&settled.datum)?;
+                part.overlay.add_event(&settled, &event);
+                if settled.seq == next && next <= self.wanted_to() {
+                    next = next.next();
+                    part.events.push(settled);
+                }
+            }
+        }
+        if next > self.wanted_to() {
+            return Ok(part);
+        }
+        Err(Refused::history_behind())
+    }
+}
+
+/// Writes events, joined by commas.
+pub(crate) fn write_events(
+    events: &[Settled],
+    overlay: &Overlay,
+    view: View,
+    place: Place,
+    out: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    for (n, settled) in events.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        let event = codec::decode_datum(&settled.datum)?;
+        let hidden = overlay.hides(settled, &event, view);
+        render::event(settled, &event, place, hidden, out);
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Pages: what a question asks of a room, and the answer's form.
+//!
+//! Plain functions. A [`Span`] says which seqs an answer covers: of those in `(from, to]`, the ones
+//! up to `begin` are withheld and all others are shown, so nothing is left out that is not counted.
+
+use danmu_schemas::problem::{Problem, ProblemType};
+use danmu_schemas::{Cursor, Generation, RoomId, Seq};
+
+use crate::answer::Refused;
+use crate::overlay::View;
+use crate::render::Object;
+
+/// How long a client waits before it asks again, where it has everything.
+const POLL_AFTER_MS: u32 = 2_000;
+
+/// A question for a page of a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Question {
+    pub(crate) from: From,
+    /// The most events.
+    pub(crate) limit: u16,
+    /// Withholds what is older than so many events before the head.
+    pub(crate) behind_max: Option<u64>,
+    pub(crate) view: View,
+}
+
+/// Where a page lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum From {
+    /// At the room's head.
+    Newest,
+    /// After what the client has.
+    After(Cursor),
+    /// Before what the client has.
+    Before(Cursor),
+}
+
+/// The seqs of an answer: `from ≤ begin ≤ to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// After this one the answer begins.
+    pub(crate) from: Seq,
+    /// Up to this one everything is withheld.
+    pub(crate) begin: Seq,
+    /// The last one.
+    pub(crate) to: Seq,
+}
+
+impl Question {
+    /// The seqs that answer it in a room that has so many events.
+    pub(crate) fn span(&self, generation: Generation, head: Seq) -> Result<Span, Refused> {
+        let limit = u64::from(self.limit);
+        let oldest = match self.behind_max {
+            Some(behind) => head.0.saturating_sub(behind),
+            None => 0,
+        };
+        match self.from {
+            From::Newest => {
+                let from = Seq(head.0.saturating_sub(limit).max(oldest));
+                Ok(Span::whole(from, head))
+            }
+            From::After(cursor) => {
+                let from = seq_in(cursor, generation)?;
+                if from >= head {
+                    return Ok(Span::whole(from, from));
+                }
+                let begin = Seq(from.0.max(oldest));
+                let to = Seq(head.0.min(begin.0 + limit));
+                Ok(Span { from, begin, to })
+            }
+            From::Before(cursor) => {
+                let before = seq_in(cursor, generation)?;
+                let to = Seq(before.0.saturating_sub(1).min(head.0));
+                let from = Seq(to.0.saturating_sub(limit));
+                Ok(Span::whole(from, to))
+            }
+        }
+    }
+
+    /// Whether an answer without events may be waited for: only the room's future can bring some.
+    pub(crate) fn waits_for_news(&self) -> bool {
+        matches!(self.from, From::After(_))
+    }
+
+    /// Whether the answer says from where to page backwards: it does where a client cannot know.
+    fn leads_back(&self) -> bool {
+        !matches!(self.from, From::After(_))
+    }
+}
+
+impl Span {
+    fn whole(from: Seq, to: Seq) -> Self {
+        Self {
+            from,
+            begin: from,
+            to,
+        }
+    }
+
+    /// Whether it covers anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.from == self.to
+    }
+}
+
+/// The seq of a cursor in the room's numbering.
+fn seq_in(cursor: Cursor, generation: Generation) -> Result<Seq, Refused> {
+    if cursor == Cursor::START || cursor.generation == generation {
+        return Ok(cursor.seq);
+    }
+    if cursor.generation > generation {
+        return Err(Refused::history_behind());
+    }
+    let begin = Cursor {
+        generation,
+        seq: Seq::ZERO,
+    };
+    Err(Problem::new(ProblemType::RoomReplaced).cursor(begin).into())
+}
+
+/// What a page tells of its room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) room: &'a RoomId,
+    pub(crate) generation: Generation,
+    pub(crate) head: Seq,
+    /// The room's totals, rendered.
+    pub(crate) totals: &'a [u8],
+}
+
+/// Writes an answer whose events, joined by commas, `write_events` appends.
+pub(crate) fn write(
+    place: Place<'_>,
+    question: &Question,
+    span: Span,
+    write_events: impl FnOnce(&mut Vec<u8>),
+) -> Vec<u8> {
+    let cursor_at = |seq| {
+        let generation = place.generation;
+        Cursor { generation, seq }.to_string()
+    };
+    let mut out = Vec::with_capacity(256);
+    let mut page = Object::begin(&mut out);
+    page.string("room", place.room.as_str());
+    page.value("events", |out| {
+        out.push(b'[');
+        write_events(out);
+        out.push(b']');
+    });
+    page.string("cursor", &cursor_at(span.to));
+    if question.leads_back() && span.from > Seq::ZERO {
+        page.string("before", &cursor_at(span.from.next()));
+    }
+    page.number("from", span.from);
+    page.number("to", span.to);
+    page.number("head", place.head);
+    if span.begin > span.from {
+        page.value("withheld", |out| write_withheld(span, out));
+    }
+    page.value("totals", |out| out.extend_from_slice(place.totals));
+    let is_full = span.to < place.head && !matches!(question.from, From::Before(_));
+    page.number("poll_after_ms", if is_full { 0 } else { POLL_AFTER_MS });
+    page.end();
+    out
+}
+
+fn write_withheld(span: Span, out: &mut Vec<u8>) {
+    let count = span.begin.0 - span.from.0;
+    let mut withheld = Object::begin(out);
+    withheld.number("count", count);
+    withheld.value("by", |out| {
+        let mut by = Object::begin(out);
+        by.number("max_behind", count);
+        by.end();
+    });
+    withheld.end();
+}
+
+#[cfg(test)]
+mod tests;
