@@ -48,6 +48,11 @@ impl Refused {
             .retry_after_s(BEHIND_RETRY_S)
             .into()
     }
+
+    /// Whether that is why.
+    pub(crate) fn is_history_behind(&self) -> bool {
+        self.0.problem_type == ProblemType::HistoryBehind
+    }
 }
 
 impl From<Problem> for Refused {

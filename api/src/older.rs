@@ -3,7 +3,8 @@
 //! A page never has a hole, and never shows what a deletion took: events from the history are served
 //! only where the history's watermark has reached the first event that is held, because every
 //! deletion from there on is known here. Where the history is behind, the window is read whole. Where
-//! neither has the range, the answer is a problem, never a skip.
+//! neither has the range, the answer is a problem, never a skip; but whoever joins at the head gets what
+//! is held, because a newest page may begin anywhere.
 
 use danmu_projections::{HistoryReader, HistoryStore, WindowRead};
 use danmu_schemas::chunk::Unpacker;
@@ -13,7 +14,7 @@ use danmu_schemas::{Generation, Position, RoomId, Seq, Settled};
 use crate::answer::Refused;
 use crate::feed::Content;
 use crate::overlay::{Overlay, View};
-use crate::page::{self, Question, Span};
+use crate::page::{self, From, Question, Span};
 use crate::render::{self, Place};
 
 /// A question that the feed cannot answer alone, and everything that it knows of it.
@@ -67,14 +68,20 @@ impl Older {
         windows: &W,
         history: &HistoryReader<H>,
     ) -> Result<Vec<u8>, Refused> {
-        let events = self.events(windows, history).await?;
+        let (span, events) = match self.events(windows, history).await {
+            Ok(events) => (self.span, events),
+            Err(refused) if refused.is_history_behind() && self.is_newest_and_held() => {
+                (self.span.beginning(self.held_first), self.held)
+            }
+            Err(refused) => return Err(refused),
+        };
         let place = page::Place {
             room: &self.room,
             generation: self.generation,
             head: self.head,
             totals: &self.totals,
         };
-        Ok(page::write(place, &self.question, self.span, |out| {
+        Ok(page::write(place, &self.question, span, |out| {
             out.extend_from_slice(&events);
         }))
     }
@@ -97,6 +104,10 @@ impl Older {
             out.extend_from_slice(&self.held);
         }
         Ok(out)
+    }
+
+    fn is_newest_and_held(&self) -> bool {
+        self.question.from == From::Newest && !self.held.is_empty()
     }
 
     /// The last seq that is wanted from elsewhere.

@@ -97,6 +97,11 @@ impl Span {
         }
     }
 
+    /// The same, but for what is before `first`.
+    pub(crate) fn beginning(&self, first: Seq) -> Self {
+        Self::whole(Seq(first.0 - 1), self.to)
+    }
+
     /// Whether it covers anything.
     pub(crate) fn is_empty(&self) -> bool {
         self.from == self.to

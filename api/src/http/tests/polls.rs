@@ -242,11 +242,23 @@ async fn what_left_the_window_comes_from_the_history() {
         FeedLimits::default(),
         server.stop.clone(),
     );
+    let cold = router(cold);
     let request = get(&format!("{EVENTS}?after=1:6"));
-    let response = tower::ServiceExt::oneshot(router(cold), request).await;
+    let response = tower::ServiceExt::oneshot(cold.clone(), request).await;
     let (status, problem) = read(response.expect("infallible")).await;
     assert_eq!(status, 503, "{problem}");
     assert!(problem.contains("history-behind"), "{problem}");
+
+    // Whoever joins needs no particular range.
+    let response = tower::ServiceExt::oneshot(cold, get(EVENTS)).await;
+    let (status, page) = read(response.expect("infallible")).await;
+    assert_eq!(status, 200, "{page}");
+    let page: Value = serde_json::from_str(&page).expect("JSON");
+    assert_eq!(page["to"], 10);
+    assert_eq!(
+        seqs(&page),
+        (page["from"].as_u64().unwrap() + 1..=10).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]

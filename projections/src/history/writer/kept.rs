@@ -2,6 +2,9 @@
 //!
 //! A state is needless once a newer one, written by this writer, stands at or below a watermark that
 //! was written one checkpoint ago; a block of memory once that newer state remembers nothing of it.
+//! Who wrote the older one does not matter: watermarks never go down, so every later look at the room
+//! finds the newer state, and a look that began before that watermark begins again when it sees it.
+//! Without this a restart would leave one state of every room behind for good.
 
 use danmu_schemas::codec;
 use danmu_schemas::state::{EventMemoryBlock, GiftMemoryBlock};
