@@ -397,3 +397,56 @@ async fn requests_are_counted_by_their_address() {
     assert_eq!(status("2001:db8::2").await, "429");
     assert_eq!(status("2001:db8:0:1::1").await, "400");
 }
+
+/// Changes `text` in one to four places, so that most of it stays what it was.
+fn mutate(random: &mut fastrand::Rng, text: &str) -> Vec<u8> {
+    const SPLICES: [&[u8]; 8] = [
+        b"null", b"-1", b"1e999", b"\"", b"{", b"[[[[", b"\\u0000", b"\xff",
+    ];
+    let mut bytes = text.as_bytes().to_vec();
+    for _ in 0..random.usize(1..=4) {
+        let at = random.usize(0..=bytes.len());
+        let end = random.usize(at..=bytes.len().min(at + 8));
+        let splice: &[u8] = match random.u8(0..3) {
+            0 => b"",
+            1 => &[random.u8(..)],
+            _ => SPLICES[random.usize(..SPLICES.len())],
+        };
+        bytes.splice(at..end, splice.iter().copied());
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn mutated_requests_are_answered_and_never_with_a_fault() {
+    const REQUESTS: usize = 50_000;
+    const BODIES: [&str; 4] = [
+        r#"{"kind":"comment","text":"hi","style":{"mode":"top","color":255},"ext":{"a":"b"}}"#,
+        r#"[{"kind":"enter"},{"kind":"leave","device":{"id":"d"}},{"kind":"pin","target_seq":1}]"#,
+        r#"{"kind":"gift","user":{"id":"u1"},"gift":"g","count":1,"unit_value":5}"#,
+        r#"{"count":3}"#,
+    ];
+    let server = Server::start(Some(caller(Role::Viewer)));
+    let mut random = fastrand::Rng::with_seed(7);
+    for n in 0..REQUESTS {
+        let path = if n % 4 == 0 { LIKES } else { EVENTS };
+        let body = mutate(&mut random, BODIES[n % BODIES.len()]);
+        let address = mutate(&mut random, path);
+        let address = if random.bool() {
+            path.as_bytes()
+        } else {
+            &address
+        };
+        let key = mutate(&mut random, "a key");
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(address)
+            .header("idempotency-key", &key[..])
+            .body(HttpBody::from(body.clone()));
+        let Ok(request) = request else { continue };
+        let answer = server.send(request).await;
+        assert!(!answer.starts_with('5'), "{n}: {answer}");
+        let told = answer.starts_with("200 ") || answer.contains("application/problem+json");
+        assert!(told, "{n}: {answer}");
+    }
+}
