@@ -397,7 +397,10 @@ impl Bench {
         assert_eq!(before.first_difference, None);
         let b = room("b");
         let window = windows.room(&b).await.expect("read");
-        let loaded = windows.load(b.slot(), &[b.clone()]).await.expect("read");
+        let loaded = windows
+            .load(b.slot(), std::slice::from_ref(&b))
+            .await
+            .expect("read");
         let state = loaded.states[0].clone().expect("a state");
         let at = window.slot_position.expect("a position");
         let step = WindowStep {
