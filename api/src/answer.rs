@@ -10,6 +10,8 @@ use danmu_projections::StoreError;
 use danmu_schemas::codec::DecodeError;
 use danmu_schemas::problem::{Problem, ProblemType};
 
+use crate::overlay::View;
+
 /// When to try again what the history does not have yet.
 const BEHIND_RETRY_S: u32 = 1;
 /// When to try again where too many read at once.
@@ -106,6 +108,22 @@ pub(crate) fn json(body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// The same as [`json`] for one who looks in that way.
+pub(crate) fn json_for(view: View, body: impl Into<Body>) -> Response {
+    for_view(view, json(body))
+}
+
+/// An answer for one who looks in that way: no cache keeps what is for moderators alone.
+pub(crate) fn for_view(view: View, mut response: Response) -> Response {
+    if view == View::Live {
+        let private = HeaderValue::from_static("private, no-store");
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, private);
+    }
     response
 }
 

@@ -113,10 +113,10 @@ async fn events<W: WindowRead, H: HistoryStore>(
 ) -> Result<Response, Refused> {
     let room = parse_room(&room)?;
     let asked = Asked::from(parameters);
-    let view = asked.view(caller.as_deref())?;
+    let view = asked.view(&room, caller.as_deref())?;
     let poll = asked.poll(view)?;
     let page = poll::page(&api.feeds, &api.history, &api.older_reads, &room, poll).await?;
-    Ok(answer::json(page))
+    Ok(answer::json_for(view, page))
 }
 
 async fn verdicts<W: WindowRead, H: HistoryStore>(
@@ -135,45 +135,53 @@ async fn verdicts<W: WindowRead, H: HistoryStore>(
 async fn broadcasts<W: WindowRead, H: HistoryStore>(
     State(api): State<Api<W, H>>,
     Path(room): Path<String>,
+    caller: Option<Extension<Caller>>,
     parameters: Parameters,
 ) -> Result<Response, Refused> {
     let room = parse_room(&room)?;
     let asked = Asked::from(parameters);
+    let view = asked.view(&room, caller.as_deref())?;
     let (before, limit) = (asked.cursor("after")?, asked.limit()?);
-    replay::broadcasts(&api.history, &room, before, usize::from(limit)).await
+    replay::broadcasts(&api.history, &room, before, usize::from(limit), view).await
 }
 
 async fn manifest<W: WindowRead, H: HistoryStore>(
     State(api): State<Api<W, H>>,
     Path((room, broadcast)): Path<(String, String)>,
+    caller: Option<Extension<Caller>>,
     parameters: Parameters,
 ) -> Result<Response, Refused> {
     let (room, cursor) = (parse_room(&room)?, parse_broadcast(&broadcast)?);
-    let part = Asked::from(parameters).part()?;
-    replay::manifest(&api.history, &room, cursor, part).await
+    let asked = Asked::from(parameters);
+    let view = asked.view(&room, caller.as_deref())?;
+    replay::manifest(&api.history, &room, cursor, asked.part()?, view).await
 }
 
 async fn segment<W: WindowRead, H: HistoryStore>(
     State(api): State<Api<W, H>>,
     Path((room, broadcast, n)): Path<(String, String, String)>,
+    caller: Option<Extension<Caller>>,
     parameters: Parameters,
 ) -> Result<Response, Refused> {
     let (room, cursor) = (parse_room(&room)?, parse_broadcast(&broadcast)?);
     let n = n
         .parse()
         .map_err(|_| Refused::not_found("a segment is a number"))?;
-    let revision = Asked::from(parameters).revision()?;
-    replay::segment(&api.history, &room, cursor, n, revision).await
+    let asked = Asked::from(parameters);
+    let view = asked.view(&room, caller.as_deref())?;
+    replay::segment(&api.history, &room, cursor, n, (asked.revision()?, view)).await
 }
 
 async fn export<W: WindowRead, H: HistoryStore>(
     State(api): State<Api<W, H>>,
     Path((room, broadcast)): Path<(String, String)>,
+    caller: Option<Extension<Caller>>,
     parameters: Parameters,
 ) -> Result<Response, Refused> {
     let (room, cursor) = (parse_room(&room)?, parse_broadcast(&broadcast)?);
-    let format = Asked::from(parameters).format()?;
-    replay::export(api.history, room, cursor, format).await
+    let asked = Asked::from(parameters);
+    let view = asked.view(&room, caller.as_deref())?;
+    replay::export(api.history, room, cursor, (asked.format()?, view)).await
 }
 
 fn parse_room(name: &str) -> Result<RoomId, Refused> {

@@ -6,25 +6,10 @@
 
 use std::collections::BTreeMap;
 
+pub use danmu_projections::segments::View;
 use danmu_schemas::event::{Body, Target};
 use danmu_schemas::fact::Moderation;
 use danmu_schemas::{RoomEvent, Seq, Settled};
-
-/// Who looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum View {
-    /// Everybody: nothing that moderation took.
-    Public,
-    /// Who may moderate: a room as it was live, without what was erased.
-    Live,
-}
-
-impl View {
-    /// Whether a viewer of this kind sees nothing of what is gone in that way.
-    pub(crate) fn lacks(self, gone: Gone) -> bool {
-        self == Self::Public || gone == Gone::Erased
-    }
-}
 
 /// How an event is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +18,13 @@ pub(crate) enum Gone {
     Hidden,
     /// For everybody.
     Erased,
+}
+
+impl Gone {
+    /// Whether it is gone for viewers of that kind.
+    pub(crate) fn is_for(self, view: View) -> bool {
+        view == View::Public || self == Self::Erased
+    }
 }
 
 /// Which events are gone.
@@ -81,7 +73,8 @@ impl Overlay {
 
     /// Whether such a viewer sees nothing of the event but that it was.
     pub fn hides(&self, settled: &Settled, event: &RoomEvent<'_>, view: View) -> bool {
-        let is_target = |gone| view.lacks(gone) && self.seqs.contains_key(&(settled.seq, gone));
+        let is_target =
+            |gone: Gone| gone.is_for(view) && self.seqs.contains_key(&(settled.seq, gone));
         is_target(Gone::Hidden)
             || is_target(Gone::Erased)
             || event.user.as_ref().is_some_and(|user| {
@@ -91,7 +84,7 @@ impl Overlay {
                         && settled.seq < gone.by
                         && settled.at >= gone.since_at
                         && (is_comment || gone.gone == Gone::Erased)
-                        && view.lacks(gone.gone)
+                        && gone.gone.is_for(view)
                 })
             })
     }

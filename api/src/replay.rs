@@ -32,8 +32,6 @@ const PART_MS: i64 = 24 * 60 * 60 * 1_000;
 const EXPORT_EVENTS: usize = 512;
 /// When a segment that is not closed may be there.
 const SEGMENT_RETRY_S: u32 = 10;
-/// Past every seq.
-const SEQ_MAX: Seq = Seq(i64::MAX as u64);
 
 /// The broadcasts that began before a cursor, newest first.
 pub(crate) async fn broadcasts<H: HistoryStore>(
@@ -41,10 +39,11 @@ pub(crate) async fn broadcasts<H: HistoryStore>(
     room: &RoomId,
     before: Option<Cursor>,
     limit: usize,
+    view: View,
 ) -> Result<Response, Refused> {
     let mut shows = Vec::new();
     let broadcasts = history.broadcasts(room, before, limit).await?;
-    let without_texts = history.without_texts(room, &broadcasts).await?;
+    let without_texts = history.without_texts(room, &broadcasts, view).await?;
     for mut broadcast in broadcasts {
         let tally = history.tally(room, &broadcast).await?;
         if without_texts.contains(&broadcast.cursor) {
@@ -60,10 +59,10 @@ pub(crate) async fn broadcasts<H: HistoryStore>(
         object.end();
     });
     answer.end();
-    Ok(answer::json(out))
+    Ok(answer::json_for(view, out))
 }
 
-/// A broadcast as the public may know it, and what it amounts to, so far where it goes on.
+/// A broadcast as the asker may know it, and what it amounts to, so far where it goes on.
 struct Show {
     broadcast: Broadcast,
     tally: Tally,
@@ -93,8 +92,9 @@ pub(crate) async fn manifest<H: HistoryStore>(
     room: &RoomId,
     cursor: Cursor,
     part: i64,
+    view: View,
 ) -> Result<Response, Refused> {
-    let show = known(history, room, cursor).await?;
+    let show = known(history, room, cursor, view).await?;
     let numbers = |length_ms: i64| {
         let parts = PART_MS / length_ms;
         let first = if part == 0 { -parts } else { part * parts };
@@ -115,7 +115,7 @@ pub(crate) async fn manifest<H: HistoryStore>(
     manifest.array("heat", &heat, write_heat);
     manifest.array("interruptions", &interruptions, write_interruption);
     manifest.end();
-    Ok(answer::json(out))
+    Ok(answer::json_for(view, out))
 }
 
 fn unknown() -> Refused {
@@ -126,11 +126,13 @@ async fn known<H: HistoryStore>(
     history: &HistoryReader<H>,
     room: &RoomId,
     cursor: Cursor,
+    view: View,
 ) -> Result<Show, Refused> {
     let mut broadcast = history.broadcast(room, cursor).await?.ok_or_else(unknown)?;
     let tally = history.tally(room, &broadcast).await?;
     let alone = std::slice::from_ref(&broadcast);
-    if !history.without_texts(room, alone).await?.is_empty() {
+    let without_texts = history.without_texts(room, alone, view).await?;
+    if !without_texts.is_empty() {
         broadcast.started.info = BroadcastInfo::default();
     }
     Ok(Show { broadcast, tally })
@@ -174,11 +176,11 @@ pub(crate) async fn segment<H: HistoryStore>(
     room: &RoomId,
     cursor: Cursor,
     n: i64,
-    revision: Option<Seq>,
+    (revision, view): (Option<Seq>, View),
 ) -> Result<Response, Refused> {
     let broadcast = history.broadcast(room, cursor).await?;
     let broadcast = broadcast.ok_or_else(unknown)?;
-    let content = history.segment(room, cursor, n).await?;
+    let content = history.segment(room, cursor, n, view).await?;
     let content = content.ok_or_else(not_there_yet)?;
     let current = content.segment.revision;
     if revision.is_some_and(|asked| asked < current) {
@@ -187,12 +189,16 @@ pub(crate) async fn segment<H: HistoryStore>(
     if revision.is_some_and(|asked| asked > current) {
         return Err(not_there_yet());
     }
+    let body = write_content(&content, broadcast.started.zero_at, view)?;
+    if view == View::Live {
+        return Ok(answer::json_for(view, body));
+    }
     let cache = match revision {
         Some(_) => "public, max-age=31536000, immutable",
         None => "no-cache",
     };
     let etag = format!("\"{cursor}-{n}-{current}\"");
-    let mut response = answer::json(write_content(&content, broadcast.started.zero_at)?);
+    let mut response = answer::json(body);
     let headers = response.headers_mut();
     headers.insert(
         header::CACHE_CONTROL,
@@ -210,7 +216,7 @@ fn not_there_yet() -> Refused {
         .into()
 }
 
-fn write_content(content: &SegmentContent, zero_at: i64) -> Result<Vec<u8>, Refused> {
+fn write_content(content: &SegmentContent, zero_at: i64, view: View) -> Result<Vec<u8>, Refused> {
     let mut overlay = Overlay::default();
     for act in &content.moderation {
         overlay.add_fact(act.by, &act.moderation);
@@ -222,7 +228,7 @@ fn write_content(content: &SegmentContent, zero_at: i64) -> Result<Vec<u8>, Refu
     object.value("events", |out| {
         let place = Place::Replay { zero_at };
         out.push(b'[');
-        written = write_events(&content.events, &overlay, View::Public, place, out);
+        written = write_events(&content.events, &overlay, view, place, out);
         out.push(b']');
     });
     object.end();
@@ -235,11 +241,11 @@ pub(crate) async fn export<H: HistoryStore>(
     history: HistoryReader<H>,
     room: RoomId,
     cursor: Cursor,
-    format: Format,
+    (format, view): (Format, View),
 ) -> Result<Response, Refused> {
-    let Show { broadcast, tally } = known(&history, &room, cursor).await?;
+    let Show { broadcast, tally } = known(&history, &room, cursor, view).await?;
     let mut overlay = Overlay::default();
-    let acts = history.moderation(&room, cursor.generation, cursor.seq, SEQ_MAX);
+    let acts = history.taken_since(&room, cursor.generation, cursor.seq);
     for act in acts.await? {
         overlay.add_fact(act.by, &act.moderation);
     }
@@ -252,6 +258,7 @@ pub(crate) async fn export<H: HistoryStore>(
         last: tally.last_seq,
         next: cursor,
         overlay,
+        view,
         export: Some(export),
         head,
     };
@@ -260,7 +267,8 @@ pub(crate) async fn export<H: HistoryStore>(
         Some((part, run))
     });
     let body = Body::from_stream(parts);
-    Ok(([(header::CONTENT_TYPE, format.content_type())], body).into_response())
+    let content_type = [(header::CONTENT_TYPE, format.content_type())];
+    Ok(answer::for_view(view, (content_type, body).into_response()))
 }
 
 /// An export on its way.
@@ -270,6 +278,7 @@ struct Run<H> {
     next: Cursor,
     last: Seq,
     overlay: Overlay,
+    view: View,
     /// `None` when it has been ended.
     export: Option<Export>,
     head: Vec<u8>,
@@ -305,7 +314,7 @@ impl<H: HistoryStore> Run<H> {
         };
         for settled in events.iter().take_while(|event| event.seq <= self.last) {
             let event = codec::decode_datum(&settled.datum)?;
-            let hidden = self.overlay.hides(settled, &event, View::Public);
+            let hidden = self.overlay.hides(settled, &event, self.view);
             export.event(settled, &event, hidden, out);
         }
         self.next.seq = newest.next();

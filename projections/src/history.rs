@@ -12,6 +12,6 @@ pub mod store;
 pub mod writer;
 
 pub use embedded::EmbeddedHistory;
-pub use reader::{Broadcast, HeatBucket, HistoryReader, ModerationRow, Tally};
+pub use reader::{Broadcast, HeatBucket, HistoryReader, LATER_SEQS, ModerationRow, Tally};
 pub use store::HistoryStore;
 pub use writer::HistoryWriter;

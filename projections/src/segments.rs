@@ -13,6 +13,31 @@ use danmu_schemas::{Body, Position, Seq, Settled, UserHash};
 
 use crate::history::ModerationRow;
 
+/// Who looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum View {
+    /// Everybody: nothing that moderation took.
+    Public,
+    /// Who may moderate: a room as it was live, without what was erased.
+    Live,
+}
+
+impl View {
+    /// Whether such a viewer does not see what the moderation took.
+    fn lacks(self, moderation: &Moderation) -> bool {
+        match moderation {
+            Moderation::Deleted { .. } | Moderation::Hidden { .. } => self == Self::Public,
+            Moderation::Erased { .. } | Moderation::UserErased { .. } => true,
+        }
+    }
+
+    /// Those of the rows that take something from such a viewer.
+    pub fn lacking(self, rows: &[ModerationRow]) -> Vec<ModerationRow> {
+        let lacks = |row: &&ModerationRow| self.lacks(&row.moderation);
+        rows.iter().filter(lacks).cloned().collect()
+    }
+}
+
 /// A closed segment as the manifest names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
@@ -48,7 +73,7 @@ impl Segment {
 pub struct SegmentContent {
     /// What the manifest says of it.
     pub segment: Segment,
-    /// The room just before its first event, without what was erased since.
+    /// The room just before its first event, without what was taken from the viewer since.
     pub snapshot: Snapshot,
     /// Its events.
     pub events: Vec<Settled>,
@@ -223,16 +248,20 @@ pub fn nameless(seqs: RangeInclusive<u64>) -> Vec<Subject> {
     .collect()
 }
 
+/// Whether moderation took the texts of a snapshot's broadcast; where they were named by their event,
+/// the state had already followed what came before it. Texts and names are not looked at here and
+/// below: what is gone at rest still changed the segment.
 fn takes_texts(snapshot: &Snapshot, starter: Option<&str>, row: &ModerationRow) -> bool {
     let Some(open) = &snapshot.core.broadcast else {
         return false;
     };
-    snapshot.broadcast != BroadcastInfo::default()
+    let names_user = matches!(row.moderation, Moderation::UserErased { .. });
+    (names_user || row.by > snapshot.core.last_seq)
         && hides_texts(std::slice::from_ref(row), open.first_seq, starter)
 }
 
-/// Whether an erasure after the snapshot is of a user whom it names; what came before it, the state
-/// had already followed.
+/// Whether an erasure after the snapshot is of a user whom it has; what came before it, the state had
+/// already followed.
 fn takes_name(snapshot: &Snapshot, row: &ModerationRow) -> bool {
     let Moderation::UserErased { user } = &row.moderation else {
         return false;
@@ -240,7 +269,7 @@ fn takes_name(snapshot: &Snapshot, row: &ModerationRow) -> bool {
     let mut givers = snapshot.givers.by_currency.iter().flatten();
     let mut entrants = snapshot.roster.entrants.iter();
     row.by > snapshot.core.last_seq
-        && (givers.any(|giver| giver.user == *user && !giver.name.is_empty())
+        && (givers.any(|giver| giver.user == *user)
             || entrants.any(|entrant| entrant.user == *user))
 }
 

@@ -175,7 +175,7 @@ impl Rendered {
     fn write_of(&self, block: &Block, seqs: RangeInclusive<Seq>, view: View, out: &mut Vec<u8>) {
         let mut from = block.start(block.place(*seqs.start()));
         for (seq, gone) in self.gone.range(seqs.clone()) {
-            if view.lacks(*gone) {
+            if gone.is_for(view) {
                 let n = block.place(*seq);
                 out.extend_from_slice(&block.bytes[from..block.kept_end(n)]);
                 out.extend_from_slice(render::DELETED);

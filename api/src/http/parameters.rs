@@ -65,7 +65,8 @@ impl Asked {
     }
 
     /// Whose view is asked for: a room as it was live is for those who may moderate it.
-    pub(super) fn view(&self, caller: Option<&Caller>) -> Result<View, Refused> {
+    pub(super) fn view(&self, room: &RoomId, caller: Option<&Caller>) -> Result<View, Refused> {
+        let may_moderate = |caller| may_moderate(caller, room);
         match self.text("view")? {
             None | Some("public") => Ok(View::Public),
             Some("live") if caller.is_some_and(may_moderate) => Ok(View::Live),
@@ -155,10 +156,9 @@ fn within<T: PartialOrd>(
     Err(Refused::bad_request(expected))
 }
 
-fn may_moderate(caller: &Caller) -> bool {
-    [Role::Moderator, Role::Host, Role::Backend]
-        .into_iter()
-        .any(|role| caller.is(role))
+fn may_moderate(caller: &Caller, room: &RoomId) -> bool {
+    let roles = [Role::Moderator, Role::Host, Role::Backend];
+    caller.may_send_to(room) && roles.into_iter().any(|role| caller.is(role))
 }
 
 fn parse_id(text: &str) -> Option<EventId> {

@@ -222,6 +222,25 @@ impl<'f> Fields<'f> {
         self.integer(name, 1..=i64::MAX as u64)
     }
 
+    /// Seqs of the room: at least one, and at most so many.
+    pub(crate) fn seqs(&mut self, name: &str, len_max: usize) -> Option<Vec<u64>> {
+        let Value::Array(values) = self.take(name)? else {
+            return self.bad(name, "is not a list");
+        };
+        if !(1..=len_max).contains(&values.len()) {
+            return self.bad(name, format!("has not 1 to {len_max} seqs"));
+        }
+        let seq = |value: &Value| value.as_i64().filter(|seq| *seq > 0);
+        match values
+            .iter()
+            .map(|value| Some(seq(value)? as u64))
+            .collect()
+        {
+            Some(seqs) => Some(seqs),
+            None => self.bad(name, "holds what is no seq"),
+        }
+    }
+
     /// True or false.
     pub(crate) fn boolean(&mut self, name: &str) -> Option<bool> {
         match self.take(name)? {

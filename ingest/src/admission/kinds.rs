@@ -5,8 +5,8 @@
 
 use danmu_schemas::EventId;
 use danmu_schemas::event::{
-    AdoptRules, Audience, Body, BroadcastStart, Comment, Custom, Delete, Gift, GiftReversal, Likes,
-    Mode, Mute, Pin, Reason, Rules, Size, Style, Target, Text, Unmute,
+    AdoptRules, Audience, Body, BroadcastStart, Comment, Custom, Delete, Erase, Gift, GiftReversal,
+    Likes, Mode, Mute, Pin, Reason, Rules, Size, Style, Target, Text, Unmute,
 };
 
 use super::fields::Fields;
@@ -18,6 +18,8 @@ pub const COUNT_MAX: u32 = 9_999;
 const UNIT_VALUE_MAX: u32 = 10_000_000;
 /// The largest color.
 const COLOR_MAX: u32 = 0xff_ffff;
+/// The most seqs that one erasure names.
+const ERASED_LEN_MAX: usize = 500;
 /// The longest slow mode.
 const SLOW_MS_MAX: u32 = 120_000;
 /// The most viewers that one source can count: what fits an Avro int.
@@ -80,10 +82,8 @@ pub(super) fn body(kind: &str, fields: &mut Fields<'_>, now_ms: i64) -> Option<B
         "adopt_rules" => Body::AdoptRules(AdoptRules {
             version: fields.need("version", 0, |f| f.integer("version", 1..=VIEWERS_MAX)),
         }),
-        "erase" | "reset" => {
-            fields.error("kind", "is not taken over HTTP");
-            return None;
-        }
+        "erase" => Body::Erase(erase(fields)),
+        "reset" => Body::Reset,
         "" => {
             fields.error_unless_any("kind", "is empty");
             return None;
@@ -160,6 +160,20 @@ fn target(fields: &mut Fields<'_>) -> Target {
             fields.error("target_seq", "is missing, as is target_id");
             Target::Id(NO_ID)
         }
+    }
+}
+
+/// Some events, or everything that a user did.
+fn erase(fields: &mut Fields<'_>) -> Erase<'static> {
+    match (fields.has("target_seqs"), fields.has("target_user")) {
+        (true, true) => fields.error("target_user", "is given beside target_seqs"),
+        (false, false) => fields.error("target_seqs", "is missing, as is target_user"),
+        _ => {}
+    }
+    let seqs = fields.seqs("target_seqs", ERASED_LEN_MAX);
+    Erase {
+        target_seqs: seqs.unwrap_or_default(),
+        target_user: fields.text("target_user", text::name).map(Text::Owned),
     }
 }
 

@@ -249,6 +249,9 @@ fn every_kind_is_taken_from_a_backend() {
             {"kind": "pin", "target_seq": 1},
             {"kind": "unpin", "target_seq": 1},
             {"kind": "custom", "name": "poll"},
+            {"kind": "erase", "target_seqs": [2, 1]},
+            {"kind": "erase", "target_user": "u1"},
+            {"kind": "reset"},
             {"kind": "adopt_rules", "version": 1},
         ]),
         expect![[r#"
@@ -270,6 +273,9 @@ fn every_kind_is_taken_from_a_backend() {
             ok Pin(Pin { target_seq: 1 })
             ok Unpin(Pin { target_seq: 1 })
             ok Custom(Custom { name: "poll", ext: [] })
+            ok Erase(Erase { target_seqs: [2, 1], target_user: None })
+            ok Erase(Erase { target_seqs: [], target_user: Some("u1") })
+            ok Reset
             ok AdoptRules(AdoptRules { version: 1 })"#]],
     );
 }
@@ -291,8 +297,11 @@ fn limits_of_the_kinds() {
             {"kind": "delete", "target_seq": 1, "target_id": "x"},
             {"kind": "pin", "target_seq": 0},
             {"kind": "broadcast_start", "title": "t".repeat(201)},
-            {"kind": "erase", "target_user": "u1"},
-            {"kind": "reset"},
+            {"kind": "erase"},
+            {"kind": "erase", "target_user": "u1", "target_seqs": [1]},
+            {"kind": "erase", "target_seqs": []},
+            {"kind": "erase", "target_seqs": (1..=501).collect::<Vec<_>>()},
+            {"kind": "erase", "target_seqs": [1, 0]},
             {"kind": "comment", "text": "nobody said it"},
         ]),
         expect![[r#"
@@ -304,9 +313,12 @@ fn limits_of_the_kinds() {
             invalid 6 target_id: is given beside target_seq
             invalid 7 target_seq: is not within 1 and 9223372036854775807
             invalid 8 title: is longer than 200 characters
-            invalid 9 kind: is not taken over HTTP
-            invalid 10 kind: is not taken over HTTP
-            invalid 11 user: is missing"#]],
+            invalid 9 target_seqs: is missing, as is target_user
+            invalid 10 target_user: is given beside target_seqs
+            invalid 11 target_seqs: has not 1 to 500 seqs
+            invalid 12 target_seqs: has not 1 to 500 seqs
+            invalid 13 target_seqs: holds what is no seq
+            invalid 14 user: is missing"#]],
     );
 }
 

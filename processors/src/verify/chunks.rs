@@ -251,10 +251,9 @@ async fn is_erased<H: HistoryStore>(
         return Ok(false);
     };
     let Cursor { generation, seq } = cursor;
-    let later =
-        source
-            .history
-            .moderation(source.room, generation, seq.next(), Seq(i64::MAX as u64));
+    let later = source
+        .history
+        .taken_since(source.room, generation, seq.next());
     let rows = match later.await {
         Ok(rows) => rows,
         // The damage is found where the facts are compared.

@@ -357,13 +357,27 @@ pub fn moderation_range(room: &RoomId, generation: Generation, from: Seq, to: Se
     prefix(from)..after(&prefix(to))
 }
 
-/// The seq of the moderating event in a moderation's key.
-pub fn read_moderation_key(room: &RoomId, key: &[u8]) -> Result<Seq, DecodeError> {
-    let skipped = 1 + room.as_str().len() + 1 + 4;
-    key.get(skipped..)
-        .and_then(|rest| rest.first_chunk::<8>())
-        .map(|seq| Seq(u64::from_be_bytes(*seq)))
-        .ok_or(DecodeError::Malformed("no key of a moderation"))
+/// What was moderated in the generations after one.
+pub fn moderation_after(room: &RoomId, generation: Generation) -> KeyRange {
+    let whole = below(KeyBuilder::new(MODERATION).room(room).0);
+    let last = KeyBuilder::new(MODERATION)
+        .room(room)
+        .generation(generation);
+    after(&last.0)..whole.end
+}
+
+/// The cursor of the moderating event in a moderation's key.
+pub fn read_moderation_key(room: &RoomId, key: &[u8]) -> Result<Cursor, DecodeError> {
+    let skipped = 1 + room.as_str().len() + 1;
+    let mut cursor = key
+        .get(skipped..)
+        .and_then(|rest| rest.first_chunk::<12>())
+        .map(|cursor| &cursor[..])
+        .ok_or(DecodeError::Malformed("no key of a moderation"))?;
+    Ok(Cursor {
+        generation: Generation(cursor.get_u32()),
+        seq: Seq(cursor.get_u64()),
+    })
 }
 
 /// A key as an error names it: its family and its printable part.

@@ -20,7 +20,7 @@ mod tally;
 
 use authors::Authors;
 pub use broadcasts::Broadcast;
-pub use events::ModerationRow;
+pub use events::{LATER_SEQS, ModerationRow};
 pub use tally::{HeatBucket, Tally};
 
 /// How many rows are read at once where one does not know how many there are.

@@ -2,9 +2,9 @@
 
 use danmu_projections::EmbeddedHistory;
 use danmu_projections::history::reader::Broadcast;
-use danmu_projections::history::{HistoryReader, ModerationRow};
-use danmu_projections::segments::{self, Segment, SegmentContent, Shown, Subject};
-use danmu_schemas::fact::{Fact, FactBody, SegmentOpened};
+use danmu_projections::history::{HistoryReader, LATER_SEQS, ModerationRow};
+use danmu_projections::segments::{self, Segment, SegmentContent, Shown, Subject, View};
+use danmu_schemas::fact::{Fact, FactBody, Moderation, SegmentOpened};
 use danmu_schemas::{Cursor, Generation, Position, Seq, Settled, codec};
 
 use super::checks::{Known, Wrong, readable};
@@ -82,7 +82,7 @@ fn segments_are_true(
     }
     for expected in expected {
         let n = expected.segment.n;
-        let content = readable(at_once(reader.segment(room, cursor, n)))?;
+        let content = readable(at_once(reader.segment(room, cursor, n, View::Public)))?;
         if content.map(sorted) != Some(expected) {
             return Err(("the history has another segment", format!("{cursor} {n}")));
         }
@@ -136,6 +136,20 @@ fn moderation(truth: &RoomTruth, generation: Generation) -> Vec<ModerationRow> {
     truth.facts.iter().filter_map(row).collect()
 }
 
+/// The users whom later generations erased, as a segment of this one counts them.
+fn later_erasures(truth: &RoomTruth, of: Generation) -> Vec<ModerationRow> {
+    let row = |fact: &Fact| match &fact.body {
+        FactBody::Moderated { by, moderation } if by.generation > of => Some(ModerationRow {
+            by: Seq(u64::from(by.generation.0 - of.0) * LATER_SEQS + by.seq.0),
+            position: fact.position,
+            moderation: moderation.clone(),
+        })
+        .filter(|row| matches!(row.moderation, Moderation::UserErased { .. })),
+        _ => None,
+    };
+    truth.facts.iter().filter_map(row).collect()
+}
+
 /// The closed segments with their contents; what changes one is decided by the rule of segments.
 fn expected_segments(truth: &RoomTruth, at: Position, cursor: Cursor) -> Vec<SegmentContent> {
     let openings: Vec<(i64, SegmentOpened)> = facts(truth, at, |body| match body {
@@ -153,6 +167,7 @@ fn expected_segments(truth: &RoomTruth, at: Position, cursor: Cursor) -> Vec<Seg
         _ => None,
     });
     let mut moderation = moderation(truth, cursor.generation);
+    moderation.extend(later_erasures(truth, cursor.generation));
     moderation.retain(|row| row.position <= at && row.by >= cursor.seq);
     let before = Seq(cursor.seq.0 - 1);
     let first = truth.events_after(cursor.generation, before).first();

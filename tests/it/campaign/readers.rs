@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use danmu_projections::history::HistoryReader;
 use danmu_projections::projection::StoreError;
-use danmu_projections::segments::{Segment, SegmentContent};
+use danmu_projections::segments::{Segment, SegmentContent, View};
 use danmu_projections::windows::store::WindowRead;
 use danmu_schemas::chunk::Unpacker;
 use danmu_schemas::state::StateCore;
@@ -237,7 +237,7 @@ async fn fetch(
         0 => None,
         len => {
             reader
-                .segment(name, cursor, segments[segment % len].n)
+                .segment(name, cursor, segments[segment % len].n, View::Public)
                 .await?
         }
     };

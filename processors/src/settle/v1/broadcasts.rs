@@ -107,7 +107,7 @@ pub(super) fn mark_time(room: &mut Room, place: Place) {
     }
 }
 
-/// Forgets the texts of a broadcast that is no longer open.
+/// Forgets the texts of a broadcast that is no longer open, or whose first event is taken away.
 pub(super) fn clear_texts(room: &mut Room) {
     room.fields.broadcast = BroadcastInfo::default();
     room.pending.mark(Field::Broadcast);

@@ -60,7 +60,7 @@ pub(super) fn unmute(room: &mut Room, user: &str) {
 /// Deletes an event. Returns its seq where it was named by its id.
 pub(super) fn delete(room: &mut Room, delete: &Delete<'_>, place: Place) -> Option<Seq> {
     let target = judge::resolve(room, delete.target)?;
-    unpin(&mut room.core, target);
+    take_out(room, target);
     moderated(room, place, Moderation::Deleted { target });
     matches!(delete.target, Target::Id(_)).then_some(target)
 }
@@ -86,11 +86,7 @@ pub(super) fn unpin(core: &mut StateCore, target: Seq) {
 /// Erases content: as facts for what is stored elsewhere, and here where the state repeats it.
 pub(super) fn erase(room: &mut Room, erase: &Erase<'_>, place: Place) {
     for target in erase.target_seqs.iter().copied().map(Seq) {
-        unpin(&mut room.core, target);
-        let open = room.core.broadcast.as_ref();
-        if open.is_some_and(|open| open.first_seq == target) {
-            broadcasts::clear_texts(room);
-        }
+        take_out(room, target);
         moderated(room, place, Moderation::Erased { target });
     }
     if let Some(user) = &erase.target_user {
@@ -98,6 +94,15 @@ pub(super) fn erase(room: &mut Room, erase: &Erase<'_>, place: Place) {
         gifts::forget_name(room, user);
         let user = user.to_string();
         moderated(room, place, Moderation::UserErased { user });
+    }
+}
+
+/// Takes out of the state what it repeats of an event.
+fn take_out(room: &mut Room, target: Seq) {
+    unpin(&mut room.core, target);
+    let open = room.core.broadcast.as_ref();
+    if open.is_some_and(|open| open.first_seq == target) {
+        broadcasts::clear_texts(room);
     }
 }
 

@@ -10,7 +10,7 @@ use super::{HistoryReader, PAGE_ROWS, damaged, read_body, read_number};
 use crate::history::layout::{self, BroadcastPart};
 use crate::history::store::{HistoryStore, Order, Row};
 use crate::projection::StoreError;
-use crate::segments;
+use crate::segments::{self, View};
 
 /// A broadcast, as far as the watermark tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,11 +108,12 @@ impl<S: HistoryStore> HistoryReader<S> {
             .collect()
     }
 
-    /// Those of the broadcasts, newest first, whose texts moderation took: nobody may see them.
+    /// Those of the broadcasts, newest first, whose texts moderation took from such a viewer.
     pub async fn without_texts(
         &self,
         room: &RoomId,
         broadcasts: &[Broadcast],
+        view: View,
     ) -> Result<BTreeSet<Cursor>, StoreError> {
         let mut without = BTreeSet::new();
         let is_same = |a: &Broadcast, b: &Broadcast| a.cursor.generation == b.cursor.generation;
@@ -121,8 +122,9 @@ impl<S: HistoryStore> HistoryReader<S> {
                 continue;
             };
             let rows = self
-                .moderation(room, oldest.generation, oldest.seq, Seq(u64::MAX))
+                .taken_since(room, oldest.generation, oldest.seq)
                 .await?;
+            let rows = view.lacking(&rows);
             let erases_users = segments::erases_users(&rows);
             for Broadcast { cursor, .. } in of_generation {
                 let starter = match erases_users {

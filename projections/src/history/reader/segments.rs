@@ -12,7 +12,7 @@ use super::{HistoryReader, ModerationRow, read_body, read_number};
 use crate::history::layout::{self, BroadcastPart};
 use crate::history::store::{HistoryStore, Order};
 use crate::projection::StoreError;
-use crate::segments::{self, Opening, Segment, SegmentContent, Shown, Subject};
+use crate::segments::{self, Opening, Segment, SegmentContent, Shown, Subject, View};
 #[cfg(feature = "shortcuts")]
 use crate::shortcuts::{Shortcut, takes};
 
@@ -53,12 +53,13 @@ impl<S: HistoryStore> HistoryReader<S> {
         Ok(closed)
     }
 
-    /// A closed segment with its content.
+    /// A closed segment with its content; its snapshot is what such a viewer may see.
     pub async fn segment(
         &self,
         room: &RoomId,
         cursor: Cursor,
         n: i64,
+        view: View,
     ) -> Result<Option<SegmentContent>, StoreError> {
         let Some(show) = self.show(room, cursor).await? else {
             return Ok(None);
@@ -77,7 +78,8 @@ impl<S: HistoryStore> HistoryReader<S> {
             .await?;
         let moderation = show.changes(&subjects(room, &events)?, &opening);
         let mut snapshot = opening.opened.snapshot.clone();
-        segments::blank(&mut snapshot, show.starter.as_deref(), &moderation);
+        let lacking = view.lacking(&moderation);
+        segments::blank(&mut snapshot, show.starter.as_deref(), &lacking);
         Ok(Some(SegmentContent {
             segment: segment(&opening, last_seq, show.revision(&moderation)),
             snapshot,
@@ -95,9 +97,7 @@ impl<S: HistoryStore> HistoryReader<S> {
             return Ok(None);
         };
         let generation = cursor.generation;
-        let moderation = self
-            .moderation(room, generation, cursor.seq, Seq(u64::MAX))
-            .await?;
+        let moderation = self.taken_since(room, generation, cursor.seq).await?;
         let starter = match segments::erases_users(&moderation) {
             true => self.author(room, cursor).await?,
             false => None,

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, ensure};
 use danmu_projections::Projection;
-use danmu_projections::history::Broadcast;
 use danmu_projections::history::store::HistoryStore;
-use danmu_projections::segments::Segment;
+use danmu_projections::history::{Broadcast, LATER_SEQS};
+use danmu_projections::segments::{Segment, View};
 use danmu_schemas::codec;
 use danmu_schemas::fact::{BroadcastEnded, BroadcastStarted, FactBody, Moderation, Snapshot};
 use danmu_schemas::{Body, Cursor, Generation, Position, RoomId, Seq, Settled};
@@ -93,35 +93,42 @@ impl Show {
         events: &[Settled],
         moderation: &[(Cursor, Moderation)],
     ) -> Vec<(Seq, Moderation)> {
-        let of_generation = moderation
-            .iter()
-            .filter(|(by, _)| by.generation == self.cursor.generation);
         let snapshot = &self.snapshots[&n];
-        of_generation
+        moderation
+            .iter()
+            .filter_map(|(by, act)| Some((self.standing(*by, act)?, act)))
             .filter(|(by, act)| {
-                names(snapshot, by.seq, act)
-                    || self.takes_texts(snapshot, by.seq, act)
-                    || events.iter().any(|event| changes(event, by.seq, act))
+                names(snapshot, *by, act)
+                    || self.takes_texts(snapshot, *by, act)
+                    || events.iter().any(|event| changes(event, *by, act))
             })
-            .map(|(by, act)| (by.seq, act.clone()))
+            .map(|(by, act)| (by, act.clone()))
             .collect()
     }
 }
 
 impl Show {
+    /// After which seqs of its generation an act stands; of later generations, only a user's erasure
+    /// reaches back.
+    fn standing(&self, by: Cursor, act: &Moderation) -> Option<Seq> {
+        let own = self.cursor.generation;
+        let reaches = matches!(act, Moderation::UserErased { .. }) && by.generation > own;
+        let later = u64::from(by.generation.0.saturating_sub(own.0));
+        (by.generation == own || reaches).then_some(Seq(later * LATER_SEQS + by.seq.0))
+    }
+
     /// Whether an act takes the title that a segment's state repeats.
     fn takes_texts(&self, snapshot: &Snapshot, by: Seq, act: &Moderation) -> bool {
         let first = &self.events[0];
         let event = codec::decode_datum(&first.datum).expect("the script encoded it");
         let host = event.user.map(|user| user.id.into_owned());
-        !snapshot.broadcast.title.is_empty()
-            && match act {
-                Moderation::Deleted { target } | Moderation::Erased { target } => {
-                    *target == self.cursor.seq
-                }
-                Moderation::UserErased { user } => host.as_ref() == Some(user) && by > first.seq,
-                Moderation::Hidden { .. } => false,
+        match act {
+            Moderation::Deleted { target } | Moderation::Erased { target } => {
+                *target == self.cursor.seq && by > snapshot.core.last_seq
             }
+            Moderation::UserErased { user } => host.as_ref() == Some(user) && by > first.seq,
+            Moderation::Hidden { .. } => false,
+        }
     }
 }
 
@@ -191,7 +198,7 @@ async fn check_segments<H: HistoryStore>(
                 last_seq: events[events.len() - 1].seq,
                 revision: changes.iter().map(|(by, _)| *by).max().unwrap_or(Seq::ZERO),
             };
-            let content = reader.segment(room, show.cursor, *n).await?;
+            let content = reader.segment(room, show.cursor, *n, View::Public).await?;
             let content = content.with_context(|| format!("segment {n} is closed"))?;
             ensure!(
                 content.segment == segment,
@@ -220,7 +227,9 @@ async fn check_segments<H: HistoryStore>(
         let read = reader.segments(room, show.cursor, middle..ALL.end).await?;
         ensure!(read == part, "from {middle}: {read:?}");
         let open = expected.keys().last().map_or(0, |n| n + 1);
-        let early = reader.segment(room, show.cursor, open).await?;
+        let early = reader
+            .segment(room, show.cursor, open, View::Public)
+            .await?;
         ensure!(early.is_none(), "a segment that is not closed: {early:?}");
     }
     Ok(())
@@ -410,7 +419,9 @@ pub async fn segments_close_at_the_watermark_and_never_change<E: HistoryEnvironm
         }
         for show in shows(&script, room, watermark) {
             for segment in reader.segments(room, show.cursor, ALL).await? {
-                let content = reader.segment(room, show.cursor, segment.n).await?;
+                let content = reader
+                    .segment(room, show.cursor, segment.n, View::Public)
+                    .await?;
                 let content = content.context("a listed segment is there")?;
                 let address = (show.cursor, segment.n, segment.revision);
                 let first = known.entry(address).or_insert_with(|| content.clone());
@@ -482,12 +493,16 @@ pub async fn what_was_taken_is_blank_wherever_it_is_repeated<E: HistoryEnvironme
     let broadcasts = reader.broadcasts(&room, None, 10).await?;
     let titles = broadcasts.iter().map(|b| b.started.info.title.as_str());
     ensure!(titles.eq(["third", "second", "first"]), "{broadcasts:?}");
-    let without = reader.without_texts(&room, &broadcasts).await?;
+    let without = reader
+        .without_texts(&room, &broadcasts, View::Public)
+        .await?;
     let expected: BTreeSet<Cursor> = broadcasts[1..].iter().map(|b| b.cursor).collect();
     ensure!(without == expected, "{without:?} and not {expected:?}");
 
     for (broadcast, title) in broadcasts.iter().zip(["third", "", ""]) {
-        let content = reader.segment(&room, broadcast.cursor, 1).await?;
+        let content = reader
+            .segment(&room, broadcast.cursor, 1, View::Public)
+            .await?;
         let snapshot = content.context("the second segment")?.snapshot;
         ensure!(snapshot.broadcast.title == title, "{title}: {snapshot:?}");
         for giver in snapshot.givers.by_currency.iter().flatten() {
