@@ -105,7 +105,12 @@ impl IntoResponse for Refused {
 
 /// 200 with JSON that was written into a buffer.
 pub(crate) fn json(body: impl Into<Body>) -> Response {
-    let mut response = Response::new(body.into());
+    json_of(body.into())
+}
+
+/// The same, with a body of one's own.
+pub(crate) fn json_of<B>(body: B) -> Response<B> {
+    let mut response = Response::new(body);
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     response

@@ -6,7 +6,9 @@
 
 use axum::http::{Method, Request, header};
 use axum::response::Response;
+use bytes::Bytes;
 use danmu_projections::{HistoryStore, WindowRead};
+use http_body_util::Full;
 
 use crate::answer;
 use crate::http::Api;
@@ -17,7 +19,7 @@ use crate::page::{From, Question};
 impl<W: WindowRead, H: HistoryStore> Api<W, H> {
     /// The answer to a poll, if it was given before and nothing has changed since. `None` says
     /// nothing of the request. Only for servers whose rooms anybody may read.
-    pub fn ready<B>(&self, request: &Request<B>) -> Option<Response> {
+    pub fn ready<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
         let headers = request.headers();
         let is_plain = request.method() == Method::GET
             && !headers.contains_key(header::AUTHORIZATION)
@@ -32,7 +34,7 @@ impl<W: WindowRead, H: HistoryStore> Api<W, H> {
         if page.is_empty && poll.waits {
             return None;
         }
-        Some(answer::json(page.body))
+        Some(answer::json_of(Full::new(page.body)))
     }
 }
 

@@ -14,9 +14,10 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use danmu_ingest::http::{Peer, Refused};
 use danmu_schemas::problem::{Problem, ProblemType};
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -30,7 +31,7 @@ use tokio_util::task::TaskTracker;
 use places::Places;
 use turned_away::TurnedAway;
 
-use super::answers::Answers;
+use super::answers::{Answer, Answers};
 
 /// The bounds of a listener.
 #[derive(Debug, Clone)]
@@ -64,10 +65,9 @@ impl Default for Bounds {
     }
 }
 
-/// The most headers of a request; more are answered 431.
-const HEADERS_LEN_MAX: usize = 64;
 /// The largest head of a request, a token and long cursors included: as much is read before it is refused
-/// with 431.
+/// with 431, as is one of more than hyper's 100 headers. (A number of our own would have hyper clear room
+/// for so many headers at each request.)
 const HEAD_BYTES_MAX: usize = 32 * 1_024;
 /// How long to wait after the system refused a connection, for want of descriptors as a rule.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
@@ -112,7 +112,8 @@ pub async fn accept(
             bounds: bounds.clone(),
             address,
         };
-        let (stop, cut_off) = (stop.clone(), cut_off.clone());
+        // Asked at each wake: what all connections shared, their threads would contend for.
+        let (stop, cut_off) = (stop.child_token(), cut_off.child_token());
         tracker.spawn(async move {
             let served = connection.serve(stream, stop);
             cut_off.run_until_cancelled(served).await;
@@ -152,7 +153,6 @@ impl Connection {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.bounds.header_within)
-            .max_headers(HEADERS_LEN_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(
                 TokioIo::new(stream),
@@ -172,7 +172,7 @@ impl Connection {
         }
     }
 
-    async fn answer(&self, mut request: Request<Incoming>) -> Response {
+    async fn answer(&self, mut request: Request<Incoming>) -> Answer {
         if let Some(ready) = self.answers.ready(&request) {
             return ready;
         }
@@ -206,12 +206,13 @@ fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {
 }
 
 /// A write that was given up may be in the log all the same.
-fn too_slow(writes: bool) -> Response {
+fn too_slow(writes: bool) -> Answer {
     let problem_type = match writes {
         true => ProblemType::OutcomeUnknown,
         false => ProblemType::Overloaded,
     };
-    Refused::from(Problem::new(problem_type).retry_after_s(SLOW_RETRY_S)).into_response()
+    let refused = Refused::from(Problem::new(problem_type).retry_after_s(SLOW_RETRY_S));
+    refused.into_response().map(Either::Right)
 }
 
 #[cfg(test)]

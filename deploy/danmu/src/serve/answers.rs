@@ -9,13 +9,17 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::response::Response;
-use hyper::Request;
+use bytes::Bytes;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
+use hyper::{Request, Response};
 use tower::ServiceExt as _;
 
 /// Says what lies ready for a request.
-pub type Ready = Arc<dyn Fn(&Request<Incoming>) -> Option<Response> + Send + Sync>;
+pub type Ready = Arc<dyn Fn(&Request<Incoming>) -> Option<Response<Full<Bytes>>> + Send + Sync>;
+
+/// Bytes that lay ready, which need no box, or whatever the router gives.
+pub type Answer = Response<Either<Full<Bytes>, Body>>;
 
 /// Answers requests. Clones answer alike.
 #[derive(Clone)]
@@ -43,12 +47,14 @@ impl From<Router> for Answers {
 
 impl Answers {
     /// What lies ready for the request.
-    pub fn ready(&self, request: &Request<Incoming>) -> Option<Response> {
-        self.ready.as_ref().and_then(|ready| ready(request))
+    pub fn ready(&self, request: &Request<Incoming>) -> Option<Answer> {
+        let ready = self.ready.as_ref()?;
+        Some(ready(request)?.map(Either::Left))
     }
 
     /// What the router says to it.
-    pub async fn route(&self, request: Request<Incoming>) -> Result<Response, Infallible> {
-        self.router.clone().oneshot(request.map(Body::new)).await
+    pub async fn route(&self, request: Request<Incoming>) -> Result<Answer, Infallible> {
+        let routed = self.router.clone().oneshot(request.map(Body::new)).await?;
+        Ok(routed.map(Either::Right))
     }
 }

@@ -14,7 +14,9 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use bytes::Bytes;
 use danmu_schemas::problem::ProblemType;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 
@@ -70,7 +72,7 @@ pub fn counted(router: Router) -> Router {
 
 /// What lies ready, counted among the polls. No time is taken: it would be that of a look-up.
 pub fn counted_ready(
-    ready: impl Fn(&hyper::Request<Incoming>) -> Option<Response> + Send + Sync + 'static,
+    ready: impl Fn(&hyper::Request<Incoming>) -> Option<Response<Full<Bytes>>> + Send + Sync + 'static,
 ) -> Ready {
     let polls = counter!(RESPONSES, "surface" => "poll", "status" => "2xx");
     Arc::new(move |request| {
