@@ -1,7 +1,8 @@
 //! The history: every settled event, state and fact, and a watermark for each slot.
 //!
 //! Owns the rows ([`layout`]), the port that keeps them ([`store`]) with its embedded adapter, the
-//! writer that is a [`Projection`](crate::Projection), and the reader. Rows are facts of the log:
+//! writer that is a [`Projection`](crate::Projection), the reader, and the sweep that makes erasures true
+//! at rest. Rows are facts of the log:
 //! writing one again changes nothing, and only the watermark says how far they are complete. What a
 //! segment is and when it is closed is decided by plain functions in [`crate::segments`].
 
@@ -9,9 +10,11 @@ pub mod embedded;
 pub mod layout;
 pub mod reader;
 pub mod store;
+pub mod sweep;
 pub mod writer;
 
 pub use embedded::EmbeddedHistory;
 pub use reader::{Broadcast, HeatBucket, HistoryReader, LATER_SEQS, ModerationRow, Tally};
 pub use store::HistoryStore;
+pub use sweep::{Sweep, Swept};
 pub use writer::HistoryWriter;

@@ -4,6 +4,7 @@
 //! room) and the *history* (everything), with their readers. A projection stores what settle decided
 //! and never decides; it knows neither the log nor HTTP.
 
+pub mod erasures;
 pub mod history;
 pub mod projection;
 pub mod segments;
@@ -14,7 +15,7 @@ pub mod windows;
 #[cfg(test)]
 mod sample;
 
-pub use history::{EmbeddedHistory, HistoryReader, HistoryStore, HistoryWriter};
+pub use history::{EmbeddedHistory, HistoryReader, HistoryStore, HistoryWriter, Sweep};
 pub use projection::{
     Appended, Loaded, Projection, RoomChange, SettledRun, SlotStep, StateChange, StoreError,
     StoredState,

@@ -5,6 +5,8 @@
 //! `into_owned` where an event must outlive them. What is *allowed* (lengths, characters, who may
 //! send) is admission's, in `danmu-ingest`: an event that is already in the log is a fact.
 
+mod blank;
+
 use std::borrow::Cow;
 
 use crate::caller::Role;

@@ -11,6 +11,7 @@ mod import;
 mod kills;
 mod log;
 mod model;
+mod moderation;
 mod operation;
 mod projection;
 mod stopped;

@@ -14,6 +14,7 @@ mod loops;
 mod metrics;
 mod readiness;
 mod requests;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod trim;
@@ -32,7 +33,9 @@ use danmu_log::embedded::{self, EmbeddedLog};
 use danmu_processors::dead_letter::DeadLetters;
 use danmu_processors::projector::{self, Projector};
 use danmu_projections::windows::{RefillOptions, WindowLimits};
-use danmu_projections::{EmbeddedHistory, HistoryReader, HistoryWriter, MemoryWindows, Windows};
+use danmu_projections::{
+    EmbeddedHistory, HistoryReader, HistoryWriter, MemoryWindows, Sweep, Windows,
+};
 use danmu_schemas::EventId;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -115,6 +118,8 @@ pub async fn run(
     let mut loops = Loops::new();
     loops.start("windows", filling)?;
     loops.start("history", recording)?;
+    let sweeping = Sweep::new(history.clone(), log.identity());
+    loops.also("sweep", |stop| sweep::run(sweeping, stop))?;
 
     let ingest = Ingest::new(log.clone(), log.routes().clone(), likes_options());
     let ingest = Arc::new(ingest.limited(options.access.limits));

@@ -6,12 +6,12 @@
 
 use std::collections::VecDeque;
 
+use danmu_projections::erasures::Erasures;
 use danmu_projections::history::layout::{self, Key, Table};
 use danmu_projections::history::store::Row;
 use danmu_projections::history::{HistoryReader, HistoryStore};
 use danmu_projections::projection::StoreError;
 use danmu_schemas::chunk::{CHUNK_LEN_MAX, ChunkBody, ChunkHeader, Unpacker};
-use danmu_schemas::fact::Moderation;
 use danmu_schemas::{Cursor, Position, RoomId, Seq, Settled, codec};
 
 use super::VerifyError;
@@ -42,6 +42,8 @@ pub(super) struct ChunkSource<'a, H> {
     pub history: &'a HistoryReader<H>,
     pub room: &'a RoomId,
     pub watermark: Position,
+    /// What was erased up to there.
+    pub erasures: &'a Erasures,
 }
 
 impl ChunkTrail {
@@ -79,7 +81,7 @@ impl ChunkTrail {
                         break;
                     }
                     check_row(&row, &header, &body, source, report);
-                    self.compare_events(&header, &body, source, report).await?;
+                    self.compare_events(&header, &body, source, report);
                 }
             }
             self.past = Some(row.key);
@@ -120,13 +122,13 @@ impl ChunkTrail {
         }
     }
 
-    async fn compare_events<H: HistoryStore>(
+    fn compare_events<H>(
         &mut self,
         header: &ChunkHeader,
         body: &ChunkBody,
         source: &ChunkSource<'_, H>,
         report: &mut Report,
-    ) -> Result<(), VerifyError> {
+    ) {
         let generation = header.generation;
         for event in &body.settled {
             let seq = event.seq;
@@ -147,12 +149,13 @@ impl ChunkTrail {
             let expected = self.expected[n].1;
             let stored = Fingerprint::of(event);
             if stored.settled != expected.settled
-                || stored.datum != expected.datum && !is_erased(cursor, event, source).await?
+                || stored.datum != expected.datum
+                    && (stored.blanked != expected.blanked
+                        || !is_erased(cursor, event, source.erasures))
             {
                 report.differ(source.room, what(), "is another");
             }
         }
-        Ok(())
     }
 
     fn last_expected(&self) -> Option<Cursor> {
@@ -241,29 +244,11 @@ fn check_row<H>(
     }
 }
 
-/// Whether an erasure at or below the watermark explains that the event is not the log's.
-async fn is_erased<H: HistoryStore>(
-    cursor: Cursor,
-    event: &Settled,
-    source: &ChunkSource<'_, H>,
-) -> Result<bool, VerifyError> {
-    let Ok(stored) = codec::decode_datum(&event.datum) else {
-        return Ok(false);
-    };
-    let Cursor { generation, seq } = cursor;
-    let later = source
-        .history
-        .taken_since(source.room, generation, seq.next());
-    let rows = match later.await {
-        Ok(rows) => rows,
-        // The damage is found where the facts are compared.
-        Err(StoreError::Damaged { .. }) => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
-    let mut erasures = rows.iter().filter(|row| row.position <= source.watermark);
-    Ok(erasures.any(|row| match &row.moderation {
-        Moderation::Erased { target } => *target == seq,
-        Moderation::UserErased { user } => stored.user.as_ref().is_none_or(|of| of.id == *user),
-        Moderation::Deleted { .. } | Moderation::Hidden { .. } => false,
-    }))
+/// Whether an erasure at or below the watermark explains that nothing is left of the event's content.
+fn is_erased(cursor: Cursor, event: &Settled, erasures: &Erasures) -> bool {
+    let stored = codec::decode_datum(&event.datum);
+    stored.is_ok_and(|stored| {
+        let user = stored.user.as_ref().map(|user| &*user.id);
+        erasures.take(cursor, user)
+    })
 }

@@ -6,9 +6,10 @@ use danmu_projections::history::layout::{self, FactKind, Key, Table};
 use danmu_projections::history::{HistoryReader, HistoryStore};
 use danmu_projections::projection::StoreError;
 use danmu_schemas::fact::{Fact, FactBody, Moderation};
-use danmu_schemas::{Position, RoomId};
+use danmu_schemas::{Cursor, Position, RoomId};
 
 use super::VerifyError;
+use super::chunks::ChunkSource;
 use super::report::Report;
 
 /// How far the facts of one kind are compared.
@@ -33,11 +34,15 @@ impl FactTrail {
     pub async fn expect<H: HistoryStore>(
         &mut self,
         facts: &[Fact],
-        history: &HistoryReader<H>,
-        room: &RoomId,
-        watermark: Position,
+        source: &ChunkSource<'_, H>,
         report: &mut Report,
     ) -> Result<(), VerifyError> {
+        let ChunkSource {
+            history,
+            room,
+            watermark,
+            ..
+        } = *source;
         let ours = facts.iter().filter(|f| FactKind::of(&f.body) == self.kind);
         let mut expected: Vec<(Position, Key, &Fact)> = ours
             .map(|fact| (fact.position, layout::fact_row(room, fact).key, fact))
@@ -55,7 +60,10 @@ impl FactTrail {
             let past = self.past.replace(key.clone());
             match self.read(past.as_deref(), history, room, report).await? {
                 Some((stored_key, stored)) if stored_key == key => {
-                    if stored.as_ref().is_some_and(|stored| stored != fact) {
+                    let altered = stored.filter(|stored| stored != fact);
+                    if let Some(altered) = altered
+                        && !is_same_but_erased(&altered, fact, source).await?
+                    {
                         report.differ(room, describe(fact), "is another");
                     }
                 }
@@ -131,6 +139,43 @@ impl FactTrail {
                 }
             }),
         )
+    }
+}
+
+/// Whether two facts are the same where nothing was erased.
+async fn is_same_but_erased<H: HistoryStore>(
+    stored: &Fact,
+    expected: &Fact,
+    source: &ChunkSource<'_, H>,
+) -> Result<bool, VerifyError> {
+    let erasures = source.erasures;
+    let (FactBody::BroadcastStarted { broadcast, .. } | FactBody::SegmentOpened { broadcast, .. }) =
+        expected.body
+    else {
+        return Ok(false);
+    };
+    let starter = starter(source, broadcast).await?;
+    let blanked = |fact: &Fact| {
+        let mut fact = fact.clone();
+        erasures.blank_fact(&mut fact, starter.as_deref());
+        fact
+    };
+    Ok(blanked(stored) == blanked(expected))
+}
+
+/// Who did a broadcast's first event, where that matters for what was erased.
+pub(super) async fn starter<H: HistoryStore>(
+    source: &ChunkSource<'_, H>,
+    broadcast: Cursor,
+) -> Result<Option<String>, VerifyError> {
+    if !source.erasures.name_users() {
+        return Ok(None);
+    }
+    match source.history.author(source.room, broadcast).await {
+        Ok(starter) => Ok(starter),
+        // The damage is found where the events are compared.
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Events as a few bytes: what is expected of a store can be held for many of them.
 
+use std::borrow::Cow;
+
 use danmu_schemas::Settled;
+use danmu_schemas::codec::{self, Datum};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A settled event as two hashes: events are the same where both are.
@@ -8,8 +11,10 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(super) struct Fingerprint {
     /// Of everything that settle decided.
     pub settled: u64,
-    /// Of the event itself, which may be erased.
+    /// Of the event itself.
     pub datum: u64,
+    /// Of what an erasure leaves of it.
+    pub blanked: u64,
 }
 
 impl Fingerprint {
@@ -29,6 +34,18 @@ impl Fingerprint {
         Self {
             settled: xxh3_64(bytes.as_flattened()),
             datum: xxh3_64(&event.datum),
+            blanked: xxh3_64(&blanked(&event.datum)),
         }
     }
+}
+
+/// What cannot be decoded stays as it is.
+fn blanked(datum: &[u8]) -> Cow<'_, [u8]> {
+    let Ok(mut event) = codec::decode_datum(datum) else {
+        return datum.into();
+    };
+    event.blank();
+    let mut blanked = Vec::with_capacity(datum.len());
+    event.encode(&mut blanked);
+    blanked.into()
 }

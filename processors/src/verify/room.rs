@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use danmu_projections::erasures::{self, Erasures};
 use danmu_projections::history::layout::{self, Table};
 use danmu_projections::history::{HistoryReader, HistoryStore};
 use danmu_projections::projection::{RoomChange, StateChange, StoreError, StoredState};
@@ -15,10 +16,10 @@ use danmu_schemas::state::GiftMemory;
 use danmu_schemas::{Cursor, Position, RoomId};
 
 use super::chunks::{ChunkSource, ChunkTrail};
-use super::facts::FactTrail;
+use super::facts::{self, FactTrail};
 use super::remembered::{self, EventEntry, Placed, Remembered};
 use super::report::Report;
-use super::states::{self, PinnedState};
+use super::states::{self, Gone, PinnedState};
 use super::window::PinnedWindow;
 use super::{Sources, VerifyError};
 use crate::settle::{Input, Room, settle};
@@ -52,6 +53,8 @@ struct Pinned {
     /// The history's states at or below it, ascending.
     states: Vec<PinnedState>,
     history_memory: Memory,
+    /// What was erased up to the watermark.
+    erasures: Erasures,
     window: Option<PinnedWindow>,
     /// The state with its memory that a processor would resume from in the windows.
     resumed: Option<(Position, Option<PinnedState>, Memory)>,
@@ -161,12 +164,42 @@ impl VerifiedRoom {
             return Ok(());
         };
         let state = change.as_ref().map(|change| &change.state);
+        let starter = self.starter(history, state).await?;
         self.pinned
-            .compare_states(at, state, &self.name, &mut self.report);
+            .compare_states(at, state, starter, &self.name, &mut self.report);
         if at == self.pinned.watermark {
             self.end_history(history, state).await?;
         }
         Ok(())
+    }
+
+    /// Who did the first event of the broadcast that is open in a state, where that matters.
+    async fn starter<H: HistoryStore>(
+        &self,
+        history: &HistoryReader<H>,
+        state: Option<&StateChange>,
+    ) -> Result<Option<String>, VerifyError> {
+        let Some(state) = state.filter(|_| self.pinned.erasures.name_users()) else {
+            return Ok(None);
+        };
+        let core = StoredState {
+            core: state.core.clone(),
+            ..StoredState::default()
+        };
+        let own = |source| damaged("what was just settled", source);
+        match erasures::open_broadcast(&core).map_err(own)? {
+            Some(open) => facts::starter(&self.source(history), open).await,
+            None => Ok(None),
+        }
+    }
+
+    fn source<'a, H>(&'a self, history: &'a HistoryReader<H>) -> ChunkSource<'a, H> {
+        ChunkSource {
+            history,
+            room: &self.name,
+            watermark: self.pinned.watermark,
+            erasures: &self.pinned.erasures,
+        }
     }
 
     /// The change since the last call; it ends at or before the first stop.
@@ -208,13 +241,13 @@ impl VerifiedRoom {
             history,
             room: &self.name,
             watermark: self.pinned.watermark,
+            erasures: &self.pinned.erasures,
         };
         self.chunks
             .compare(&source, false, &mut self.report)
             .await?;
-        let (facts, watermark) = (&change.facts, self.pinned.watermark);
         for trail in &mut self.facts {
-            let expect = trail.expect(facts, history, &self.name, watermark, &mut self.report);
+            let expect = trail.expect(&change.facts, &source, &mut self.report);
             expect.await?;
         }
         Ok(())
@@ -230,6 +263,7 @@ impl VerifiedRoom {
             history,
             room: &self.name,
             watermark,
+            erasures: &self.pinned.erasures,
         };
         self.chunks.compare(&source, true, &mut self.report).await?;
         for trail in &mut self.facts {
@@ -306,12 +340,17 @@ impl Pinned {
         &mut self,
         at: Position,
         state: Option<&StateChange>,
+        starter: Option<String>,
         room: &RoomId,
         report: &mut Report,
     ) {
+        let gone = Gone {
+            erasures: Some(&self.erasures),
+            starter,
+        };
         for stored in self.states.iter().filter(|stored| stored.at == at) {
             let what = format!("the state at {at}");
-            states::compare(Some(stored), state, &what, room, report);
+            states::compare(Some(stored), state, &gone, &what, room, report);
         }
         if at == self.watermark {
             let newest = self.states.last();
@@ -320,7 +359,7 @@ impl Pinned {
                 let what = newest.map_or("the state".to_owned(), |newest| {
                     format!("the state at {}, the newest", newest.at)
                 });
-                states::compare(newest, state, &what, room, report);
+                states::compare(newest, state, &gone, &what, room, report);
             }
             self.history_memory.end(at, state, room, report);
         }
@@ -331,7 +370,7 @@ impl Pinned {
             && *stop == at
         {
             let what = "the state that the windows' loop resumes from";
-            states::compare(stored.as_ref(), state, what, room, report);
+            states::compare(stored.as_ref(), state, &Gone::default(), what, room, report);
             memory.end(at, state, room, report);
         }
     }
@@ -425,6 +464,12 @@ async fn pin_history<H: HistoryStore>(
         let mut said = Report::default();
         let states = pin_states(room, history, at, &mut said).await?;
         let memory = pin_memory(room, history, at, &mut said).await?;
+        let erasures = match history.erasures(room, at).await {
+            Ok(erasures) => erasures,
+            // The damage is found where the facts are compared.
+            Err(StoreError::Damaged { .. }) => Erasures::default(),
+            Err(error) => return Err(error.into()),
+        };
         if watermark.is_none() && history.watermark(slot).await? != before {
             continue;
         }
@@ -433,6 +478,7 @@ async fn pin_history<H: HistoryStore>(
             watermark: at,
             states,
             history_memory: memory,
+            erasures,
             window: None,
             resumed: None,
         });

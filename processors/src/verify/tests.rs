@@ -14,11 +14,13 @@ use danmu_projections::windows::{
 };
 use danmu_schemas::chunk::{ChunkBody, Packer, Unpacker};
 use danmu_schemas::codec::Datum;
-use danmu_schemas::event::{Body, Comment, Erase, Reason, RoomEvent, Style};
+use danmu_schemas::event::{Body, Comment, Erase, Reason, RoomEvent, Style, User};
 use danmu_schemas::state::{EventMemoryBlock, Field, StateCore};
 use danmu_schemas::{EventId, Generation, Position, Role, Seq, Slot, codec};
 
 use tokio_util::sync::CancellationToken;
+
+mod erased;
 
 use super::*;
 use crate::projector::{self, Projector, Standing};
@@ -53,12 +55,16 @@ impl Bench {
     }
 
     async fn send(&self, room: &str, n: u32, body: Body<'_>) {
+        self.send_by(room, n, None, body).await;
+    }
+
+    async fn send_by(&self, room: &str, n: u32, user: Option<User<'_>>, body: Body<'_>) {
         let event = RoomEvent {
             id: EventId(u128::from(n).to_be_bytes()),
             room: room.into(),
             accepted_at: 0,
             recorded_at: None,
-            user: None,
+            user,
             role: Role::Backend,
             device: None,
             body,

@@ -12,7 +12,7 @@ use danmu_schemas::{Cursor, Position, RoomId, Unsettled};
 
 use super::fingerprint::Fingerprint;
 use super::report::Report;
-use super::states::{self, PinnedState};
+use super::states::{self, Gone, PinnedState};
 
 /// What a window held, and how much of it is compared.
 pub(super) struct PinnedWindow {
@@ -157,7 +157,14 @@ impl PinnedWindow {
     /// Everything up to the slot's position was expected; `state` is the room's then.
     pub fn end(&mut self, state: Option<&StateChange>, room: &RoomId, report: &mut Report) {
         let what = "the window's state";
-        states::compare(self.state.as_ref(), state, what, room, report);
+        states::compare(
+            self.state.as_ref(),
+            state,
+            &Gone::default(),
+            what,
+            room,
+            report,
+        );
         if self.is_broken {
             return;
         }

@@ -16,6 +16,8 @@ use super::layout::{self, Key, KeyRange};
 use super::store::{HistoryStore, Order, Row};
 use crate::projection::StoreError;
 
+mod purge;
+
 /// The history of one process, in a directory. Clones share it.
 #[derive(Clone)]
 pub struct EmbeddedHistory {
@@ -150,6 +152,12 @@ impl HistoryStore for EmbeddedHistory {
 
     async fn get(&self, key: Key) -> Result<Option<Row>, StoreError> {
         self.get_row(key)
+    }
+
+    async fn purge(&self) -> Result<(), StoreError> {
+        let shared = &*self.shared;
+        purge::purge(&shared.database, &shared.rows)
+            .map_err(|e| unavailable("purging the history", e))
     }
 
     async fn scan(

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use bytes::{Buf, Bytes};
 use danmu_schemas::codec::DecodeError;
+use danmu_schemas::fact::{Fact, FactBody, Moderation};
 use danmu_schemas::state::Field;
 use danmu_schemas::{Cursor, Generation, LogIdentity, Position, RoomId, Seq, Slot, sealed};
 
@@ -56,6 +57,8 @@ const SEGMENT: u8 = b'n';
 const HEAT: u8 = b'h';
 const INTERRUPTION: u8 = b'i';
 const MODERATION: u8 = b'm';
+const ERASURE: u8 = b'x';
+const SWEPT: u8 = b'y';
 
 const STARTED: u8 = 0;
 const ENDED: u8 = 1;
@@ -380,6 +383,73 @@ pub fn read_moderation_key(room: &RoomId, key: &[u8]) -> Result<Cursor, DecodeEr
     })
 }
 
+/// Says that a record of a room erased something: where the sweep finds it. `None` for other facts.
+pub fn erasure_row(room: &RoomId, fact: &Fact) -> Option<Row> {
+    let FactBody::Moderated { moderation, .. } = &fact.body else {
+        return None;
+    };
+    let erases = matches!(
+        moderation,
+        Moderation::Erased { .. } | Moderation::UserErased { .. }
+    );
+    let mut body = Vec::new();
+    sealed::seal(&mut body);
+    let key = KeyBuilder::new(ERASURE).slot(room.slot());
+    erases.then(|| Row {
+        key: key.position(fact.position).room(room).0,
+        timestamp: fact.position.timestamp(),
+        body: body.into(),
+    })
+}
+
+/// A slot's erasures after a position, in the order of the log.
+pub fn erasures_after(slot: Slot, position: Position) -> KeyRange {
+    let whole = below(KeyBuilder::new(ERASURE).slot(slot).0);
+    let last = KeyBuilder::new(ERASURE).slot(slot).position(position);
+    after(&last.0)..whole.end
+}
+
+/// The position and the room in the key of [`erasure_row`].
+pub fn read_erasure_key(key: &[u8]) -> Result<(Position, RoomId), DecodeError> {
+    const MALFORMED: DecodeError = DecodeError::Malformed("no key of an erasure");
+    let (mut position, name) = key
+        .get(3..)
+        .and_then(|rest| rest.split_at_checked(12))
+        .ok_or(MALFORMED)?;
+    let epoch = position.get_u32();
+    let offset = (position.get_u64() ^ (1 << 63)) as i64;
+    let name = name.strip_suffix(&[0]).ok_or(MALFORMED)?;
+    let room = std::str::from_utf8(name).map_err(|_| MALFORMED)?;
+    let room = RoomId::parse(room).map_err(|_| MALFORMED)?;
+    Ok((Position::new(epoch, offset), room))
+}
+
+/// Where it stands how far a slot is swept of what was erased.
+pub fn swept_key(slot: Slot) -> Key {
+    KeyBuilder::new(SWEPT).slot(slot).0
+}
+
+/// How far a slot is swept.
+pub fn swept_row(slot: Slot, position: Position) -> Row {
+    let mut body = position.epoch.to_be_bytes().to_vec();
+    body.extend_from_slice(&position.offset.to_be_bytes());
+    sealed::seal(&mut body);
+    Row {
+        key: swept_key(slot),
+        timestamp: position.timestamp(),
+        body: body.into(),
+    }
+}
+
+/// What [`swept_row`] wrote.
+pub fn read_swept(body: &[u8]) -> Result<Position, DecodeError> {
+    let mut rest = sealed::open(body)?;
+    if rest.len() != 12 {
+        return Err(DecodeError::Malformed("not how far a slot is swept"));
+    }
+    Ok(Position::new(rest.get_u32(), rest.get_i64()))
+}
+
 /// A key as an error names it: its family and its printable part.
 pub fn describe(key: &[u8]) -> String {
     let family = match key.first() {
@@ -393,6 +463,8 @@ pub fn describe(key: &[u8]) -> String {
         Some(&HEAT) => "heat",
         Some(&INTERRUPTION) => "interruption",
         Some(&MODERATION) => "moderation",
+        Some(&ERASURE) => "erasure",
+        Some(&SWEPT) => "sweep",
         _ => "row",
     };
     format!(

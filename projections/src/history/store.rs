@@ -44,6 +44,10 @@ pub trait HistoryStore: Clone + Send + Sync + 'static {
     /// The row of that key.
     fn get(&self, key: Key) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;
 
+    /// Returns when no value that was written over or removed before this call is kept anywhere any
+    /// more. May take long; reads and writes go on.
+    fn purge(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// At most `limit` rows of a range.
     fn scan(
         &self,

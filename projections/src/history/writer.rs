@@ -211,6 +211,9 @@ impl Lane {
         }
         for fact in &change.facts {
             self.push(layout::fact_row(&change.room, fact));
+            if let Some(row) = layout::erasure_row(&change.room, fact) {
+                self.push(row);
+            }
         }
         Ok(())
     }

@@ -125,6 +125,10 @@ impl HistoryStore for FatefulHistory {
         self.fate.call(self.store.get(key)).await
     }
 
+    async fn purge(&self) -> Result<(), StoreError> {
+        self.fate.call(self.store.purge()).await
+    }
+
     async fn scan(
         &self,
         range: KeyRange,

@@ -1,4 +1,4 @@
-//! The projections' loops, each on a thread of its own.
+//! The projections' loops and what works beside them, each on a thread of its own.
 //!
 //! The embedded engines work inside the call, so a loop may block its thread; its runtime is a
 //! current-thread one, and no other task suffers. A loop that ends before it is stopped takes the
@@ -49,6 +49,29 @@ impl Loops {
         P: Projection + 'static,
         R: LogReader + 'static,
     {
+        self.spawn(name, async move |stop| Ok(projector.run(stop).await?))
+    }
+
+    /// Runs other work over the same engines, which ends with the stop, on a thread named after it.
+    pub fn also<F>(
+        &mut self,
+        name: &'static str,
+        work: impl FnOnce(CancellationToken) -> F + Send + 'static,
+    ) -> io::Result<()>
+    where
+        F: Future<Output = ()>,
+    {
+        self.spawn(name, async move |stop| {
+            work(stop).await;
+            Ok(())
+        })
+    }
+
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        work: impl AsyncFnOnce(CancellationToken) -> Ended + Send + 'static,
+    ) -> io::Result<()> {
         let stop = self.stop.clone();
         let ended = self.ended.clone().drop_guard();
         let run = move || {
@@ -58,7 +81,7 @@ impl Loops {
                 .enable_all()
                 .build()
                 .map_err(LoopError::Runtime)?;
-            Ok(runtime.block_on(projector.run(stop))?)
+            runtime.block_on(work(stop))
         };
         let thread = std::thread::Builder::new()
             .name(format!("danmu-{name}"))

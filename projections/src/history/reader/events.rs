@@ -5,11 +5,12 @@
 
 use danmu_schemas::chunk::{self, CHUNK_LEN_MAX, ChunkBody, ChunkHeader, Unpacker};
 use danmu_schemas::codec;
-use danmu_schemas::fact::Moderation;
+use danmu_schemas::fact::{FactBody, Moderation};
 use danmu_schemas::{Cursor, Generation, Position, RoomId, Seq, Settled};
 
-use super::{HistoryReader, damaged, just_after, read_body};
-use crate::history::layout;
+use super::{HistoryReader, PAGE_ROWS, damaged, just_after, read_body};
+use crate::erasures::Erasures;
+use crate::history::layout::{self, FactKind, Table};
 use crate::history::store::{HistoryStore, Order};
 use crate::projection::StoreError;
 #[cfg(feature = "shortcuts")]
@@ -77,7 +78,7 @@ impl<S: HistoryStore> HistoryReader<S> {
     }
 
     /// The user who did the event at a cursor, where there is one.
-    pub(super) async fn author(
+    pub async fn author(
         &self,
         room: &RoomId,
         cursor: Cursor,
@@ -201,6 +202,32 @@ impl<S: HistoryStore> HistoryReader<S> {
             }
         }
         Ok(taken)
+    }
+
+    /// What was erased in a room up to a position.
+    pub async fn erasures(&self, room: &RoomId, until: Position) -> Result<Erasures, StoreError> {
+        let kind = FactKind::Moderation;
+        let mut range = layout::rows_of(Table::Facts(kind), room);
+        let mut erasures = Erasures::default();
+        loop {
+            let rows = self
+                .store
+                .scan(range.clone(), Order::Ascending, PAGE_ROWS)
+                .await?;
+            for row in &rows {
+                let fact = layout::read_fact(room, kind, row);
+                let fact = fact.map_err(|e| damaged(&row.key, e))?;
+                if let FactBody::Moderated { by, moderation } = &fact.body
+                    && fact.position <= until
+                {
+                    erasures.add(*by, fact.position, moderation);
+                }
+            }
+            match rows.into_iter().next_back() {
+                Some(row) => range.start = just_after(row.key),
+                None => return Ok(erasures),
+            }
+        }
     }
 
     /// What events with seqs from `from` to `to`, both included, moderated; ascending. Rows above

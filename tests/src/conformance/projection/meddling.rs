@@ -64,6 +64,10 @@ impl<H: HistoryStore> HistoryStore for Meddled<H> {
         self.inner.get(key).await
     }
 
+    async fn purge(&self) -> Result<(), StoreError> {
+        self.inner.purge().await
+    }
+
     async fn scan(
         &self,
         range: KeyRange,

@@ -1,0 +1,46 @@
+//! Makes erasures true at rest: sweeps the history while the server runs.
+//!
+//! Reads show nothing of what was erased from the moment of the erasure; here its rows are rewritten
+//! and their old values taken off the disk. That takes all of the history through the machine, so it
+//! is done once for all erasures of a while. A failure is told and tried again: it ends nothing.
+
+use std::time::{Duration, Instant};
+
+use danmu_projections::history::{HistoryStore, Sweep, Swept};
+use danmu_projections::projection::StoreError;
+use tokio_util::sync::CancellationToken;
+
+/// How often it is looked for erasures that are not swept yet.
+const EVERY: Duration = Duration::from_secs(2);
+/// How long after the last time old values are taken off the disk again.
+const PURGED_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// Sweeps until `stop`.
+pub async fn run<S: HistoryStore>(mut sweep: Sweep<S>, stop: CancellationToken) {
+    let mut purged = None;
+    let pause = || stop.run_until_cancelled(tokio::time::sleep(EVERY));
+    while pause().await.is_some() {
+        if let Err(error) = turn(&mut sweep, &mut purged, &stop).await {
+            tracing::error!(%error, "what was erased is not swept: tried again");
+        }
+    }
+}
+
+async fn turn<S: HistoryStore>(
+    sweep: &mut Sweep<S>,
+    purged: &mut Option<Instant>,
+    stop: &CancellationToken,
+) -> Result<(), StoreError> {
+    while sweep.step().await? == Swept::More {
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+    }
+    let is_due = purged.is_none_or(|at: Instant| at.elapsed() >= PURGED_EVERY);
+    if sweep.owes_purge() && is_due {
+        sweep.purge().await?;
+        *purged = Some(Instant::now());
+        tracing::info!("what was erased is gone from the history's files");
+    }
+    Ok(())
+}
