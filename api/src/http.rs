@@ -1,6 +1,7 @@
 //! The read side's routes: addresses and parameters in, answers of the feed, the history and the
 //! directory out.
 
+mod description;
 pub(crate) mod parameters;
 
 use std::sync::Arc;
@@ -8,11 +9,13 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
-use axum::{Extension, Router, middleware};
+use axum::{Extension, middleware};
 use danmu_projections::{HistoryReader, HistoryStore, WindowRead};
+use danmu_schemas::description::Described;
 use danmu_schemas::problem::{Problem, ProblemType};
 use danmu_schemas::{Caller, Cursor, RoomId, Seq};
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::answer::{self, Refused};
 use crate::directory::Directory;
@@ -53,19 +56,26 @@ impl<W: WindowRead, H: HistoryStore> Api<W, H> {
     }
 }
 
-/// The read side's routes, to be merged with the write side's.
-pub fn router<W: WindowRead, H: HistoryStore>(api: Api<W, H>) -> Router {
-    let broadcast = "/v1/rooms/{room}/broadcasts/{broadcast}";
-    Router::new()
-        .route("/v1/rooms", get(rooms::<W, H>))
-        .route("/v1/rooms/{room}", get(room::<W, H>))
-        .route("/v1/rooms/{room}/users", get(users::<W, H>))
-        .route("/v1/rooms/{room}/events", get(events::<W, H>))
-        .route("/v1/rooms/{room}/verdicts", get(verdicts::<W, H>))
-        .route("/v1/rooms/{room}/broadcasts", get(broadcasts::<W, H>))
-        .route(broadcast, get(manifest::<W, H>))
-        .route(&format!("{broadcast}/segments/{{n}}"), get(segment::<W, H>))
-        .route(&format!("{broadcast}/export"), get(export::<W, H>))
+/// The read side's routes with their description, to be merged with the write side's.
+pub fn router<W: WindowRead, H: HistoryStore>(api: Api<W, H>) -> OpenApiRouter {
+    let routes = [
+        (description::rooms(), get(rooms::<W, H>)),
+        (description::room_overview(), get(room::<W, H>)),
+        (description::users(), get(users::<W, H>)),
+        (description::events(), get(events::<W, H>)),
+        (description::verdicts(), get(verdicts::<W, H>)),
+        (description::broadcasts(), get(broadcasts::<W, H>)),
+        (description::manifest(), get(manifest::<W, H>)),
+        (description::segment(), get(segment::<W, H>)),
+        (description::export(), get(export::<W, H>)),
+    ];
+    let empty = OpenApiRouter::with_openapi(description::schemas());
+    let described = |router: OpenApiRouter<_>, (description, handler): (Described, _)| {
+        router.routes((Vec::new(), description.into_paths(), handler))
+    };
+    routes
+        .into_iter()
+        .fold(empty, described)
         .layer(middleware::map_response(answer::as_problem))
         .with_state(api)
 }

@@ -5,6 +5,7 @@
 //! bad field of every event. Whether the room takes an event (mutes, slow mode, targets) is settle's:
 //! that depends on the room's order.
 
+pub(crate) mod description;
 pub(crate) mod fields;
 mod kinds;
 pub(crate) mod text;

@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod description;
 pub mod guard;
 pub mod origins;
 
@@ -16,7 +17,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Extension, Router, middleware};
+use axum::{Extension, middleware};
 use danmu_log::{LogWriter, Routes};
 use danmu_schemas::event::Body;
 use danmu_schemas::problem::{FieldError, Problem, ProblemType};
@@ -26,8 +27,9 @@ use crate::admission::{self, Context, Rejection};
 use crate::append::{Appender, NotAppended};
 use crate::likes::{self, Likes};
 use crate::rates::{Ask, Limited, Limits, Rates, Scope};
-pub use answer::Refused;
+pub use answer::{Refused, as_problem};
 pub use body::{BODY_BYTES_MAX, BODY_WITHIN, DRAINED_BYTES_MAX};
+use utoipa_axum::router::OpenApiRouter;
 
 /// When to try again where the log takes no more.
 const OVERLOADED_RETRY_S: u32 = 1;
@@ -123,11 +125,19 @@ impl<W: LogWriter + Clone + 'static> Ingest<W> {
     }
 }
 
-/// The write side's routes, to be merged with the read side's.
-pub fn router<W: LogWriter + Clone + 'static>(ingest: Arc<Ingest<W>>) -> Router {
-    Router::new()
-        .route("/v1/rooms/{room}/events", post(post_events::<W>))
-        .route("/v1/rooms/{room}/likes", post(post_likes::<W>))
+/// The write side's routes with their description, to be merged with the read side's.
+pub fn router<W: LogWriter + Clone + 'static>(ingest: Arc<Ingest<W>>) -> OpenApiRouter {
+    OpenApiRouter::with_openapi(description::schemas())
+        .routes((
+            Vec::new(),
+            description::post_events().into_paths(),
+            post(post_events::<W>),
+        ))
+        .routes((
+            Vec::new(),
+            description::post_likes().into_paths(),
+            post(post_likes::<W>),
+        ))
         .layer(middleware::map_response(answer::as_problem))
         .with_state(ingest)
 }

@@ -9,6 +9,7 @@ pub mod caller;
 pub mod chunk;
 pub mod codec;
 pub mod control;
+pub mod description;
 pub mod event;
 pub mod fact;
 pub mod hash;

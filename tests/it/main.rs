@@ -12,6 +12,7 @@ mod kills;
 mod log;
 mod model;
 mod moderation;
+mod openapi;
 mod operation;
 mod projection;
 mod stopped;

@@ -156,6 +156,42 @@ impl Server {
             .expect("an answer is text")
     }
 
+    /// What the server answers to a GET, once `is_so`.
+    pub fn wait_for(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let answer = self.get(path);
+            if is_so(&answer) {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "not in time: {answer:#}");
+            std::thread::sleep(READY_ASKED_EVERY);
+        }
+    }
+
+    /// What the server answers to JSON; the test fails unless it is 200.
+    pub fn post(&self, path: &str, body: &Value) -> Value {
+        let (status, answer) = self.send(path, body);
+        assert_eq!(status, 200, "POST {path} {body}: {answer:#}");
+        answer
+    }
+
+    /// The problem that the server answers to JSON; the test fails if it takes it.
+    pub fn refusal(&self, path: &str, body: &Value) -> Value {
+        let (status, answer) = self.send(path, body);
+        assert!(status >= 400, "POST {path} {body}: {answer:#}");
+        answer
+    }
+
+    /// The status and the answer to JSON.
+    pub fn send(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = ureq::post(format!("{}{path}", self.public)).config();
+        let request = request.http_status_as_error(false).build();
+        let mut answer = request.send_json(body).expect("an answer");
+        let told = answer.body_mut().read_json().expect("an answer is JSON");
+        (answer.status().as_u16(), told)
+    }
+
     /// Imports a file into a room; the test fails unless every entry is accounted for.
     pub fn import(&self, file: &Path, room: &str) {
         let file = file.to_str().expect("a path in UTF-8");

@@ -19,13 +19,15 @@ pub(crate) const LIMIT_MAX: u16 = 500;
 /// How many where the client does not say.
 pub(crate) const LIMIT_DEFAULT: u16 = 100;
 /// The longest wait, in seconds.
-const WAIT_S_MAX: u64 = 30;
+pub(super) const WAIT_S_MAX: u64 = 30;
 /// The most ids in one question for verdicts.
-const IDS_MAX: usize = 50;
+pub(super) const IDS_MAX: usize = 50;
 /// The latest part of a manifest that may be asked for: more than any show lasts.
-const PART_MAX: i64 = 10_000;
+pub(super) const PART_MAX: i64 = 10_000;
+/// The furthest behind a room's head: more than any room has events.
+pub(super) const BEHIND_MAX: u64 = i64::MAX as u64;
 /// The densities. All are served in full: nothing is thinned out yet.
-const DENSITIES: [&str; 5] = ["auto", "full", "high", "normal", "low"];
+pub(super) const DENSITIES: [&str; 5] = ["auto", "full", "high", "normal", "low"];
 
 /// The parameters of a query, in its order.
 pub(super) type Parameters = Query<Vec<(String, String)>>;
@@ -58,7 +60,7 @@ impl Asked {
         let question = Question {
             from,
             limit: self.limit()?,
-            behind_max: self.number("max_behind", "max_behind is a number from 0")?,
+            behind_max: self.max_behind()?,
             view,
         };
         Ok((question, self.wait()?))
@@ -73,6 +75,14 @@ impl Asked {
             Some("live") => Err(Refused::forbidden("the live view is for moderators")),
             Some(_) => Err(Refused::bad_request("view is public or live")),
         }
+    }
+
+    fn max_behind(&self) -> Result<Option<u64>, Refused> {
+        let expected = "max_behind is a number from 0";
+        let behind = self.number("max_behind", expected)?;
+        behind
+            .map(|behind| within(behind, 0..=BEHIND_MAX, expected))
+            .transpose()
     }
 
     pub(super) fn limit(&self) -> Result<u16, Refused> {
@@ -113,7 +123,11 @@ impl Asked {
     }
 
     pub(super) fn revision(&self) -> Result<Option<Seq>, Refused> {
-        Ok(self.number("revision", "revision is a number")?.map(Seq))
+        let expected = "revision is a number from 0";
+        let revision = self.number("revision", expected)?;
+        revision
+            .map(|revision| within(revision, 0..=i64::MAX as u64, expected).map(Seq))
+            .transpose()
     }
 
     pub(super) fn format(&self) -> Result<Format, Refused> {

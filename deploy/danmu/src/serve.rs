@@ -9,6 +9,7 @@ mod accept;
 mod admin;
 mod answers;
 mod command;
+mod document;
 mod key_set;
 mod loops;
 mod metrics;
@@ -46,6 +47,7 @@ use accept::{Bounds, accept};
 use admin::Admin;
 use answers::Answers;
 pub use command::{Bound, ServeArgs, command, finish, signalled};
+use document::documented;
 use key_set::KeySetFile;
 use loops::Loops;
 use metrics::{Gauges, Metrics, connections};
@@ -135,7 +137,8 @@ pub async fn run(
         FeedLimits::default(),
         stop.clone(),
     );
-    let routes = danmu_ingest::router(Arc::clone(&ingest)).merge(danmu_api::router(api.clone()));
+    let write_side = danmu_ingest::router(Arc::clone(&ingest));
+    let routes = documented(write_side.merge(danmu_api::router(api.clone())))?;
     let router = guarded(routes, identity, &options.access, readiness.clone())?;
     let router = metrics.measuring(|| counted(router));
     let answers = metrics.measuring(|| answers(router, api.clone(), &options.access));

@@ -15,7 +15,7 @@ use super::text::Fault;
 use super::{Object, Rejection};
 
 /// The most keys in an `ext`.
-const EXT_LEN_MAX: usize = 16;
+pub(super) const EXT_LEN_MAX: usize = 16;
 /// The most bytes of an `ext`, keys and values together.
 const EXT_BYTES_MAX: usize = 1_024;
 

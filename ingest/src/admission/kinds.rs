@@ -15,17 +15,17 @@ use super::{ISSUED_AGO_MS_MAX, ISSUED_AHEAD_MS_MAX, text};
 /// The largest count of a gift or of likes.
 pub const COUNT_MAX: u32 = 9_999;
 /// The largest value of one gift.
-const UNIT_VALUE_MAX: u32 = 10_000_000;
+pub(super) const UNIT_VALUE_MAX: u32 = 10_000_000;
 /// The largest color.
-const COLOR_MAX: u32 = 0xff_ffff;
+pub(super) const COLOR_MAX: u32 = 0xff_ffff;
 /// The most seqs that one erasure names.
-const ERASED_LEN_MAX: usize = 500;
+pub(super) const ERASED_LEN_MAX: usize = 500;
 /// The longest slow mode.
-const SLOW_MS_MAX: u32 = 120_000;
+pub(super) const SLOW_MS_MAX: u32 = 120_000;
 /// The most viewers that one source can count: what fits an Avro int.
-const VIEWERS_MAX: u32 = i32::MAX as u32;
+pub(super) const VIEWERS_MAX: u32 = i32::MAX as u32;
 /// What a gift is paid in where it does not say.
-const CURRENCY_DEFAULT: &str = "coin";
+pub(super) const CURRENCY_DEFAULT: &str = "coin";
 
 /// Stands in for an id that is missing or bad.
 const NO_ID: EventId = EventId([0; 16]);

@@ -47,7 +47,7 @@ pub(super) fn accepted(ids: &[EventId]) -> Response {
 }
 
 /// Gives an error that is no problem yet the body of one; its `Allow` stays.
-pub(super) async fn as_problem(response: Response) -> Response {
+pub async fn as_problem(response: Response) -> Response {
     let content_type = response.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.map(|known| known.as_bytes());
     let Some(problem) = Problem::lacking(response.status().as_u16(), content_type) else {

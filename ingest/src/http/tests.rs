@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body as HttpBody, to_bytes};
 use axum::http::{Method, Request};
 use danmu_log::embedded::{self, EmbeddedLog};
@@ -37,7 +38,7 @@ impl Server {
             new_id: || Uuid::now_v7().into(),
         };
         let ingest = Ingest::new(log.clone(), log.routes().clone(), options);
-        let mut router = router(Arc::new(ingest.limited(limits)));
+        let mut router = Router::from(router(Arc::new(ingest.limited(limits))));
         if let Some(caller) = caller {
             router = router.layer(Extension(caller));
         }

@@ -242,7 +242,7 @@ async fn what_left_the_window_comes_from_the_history() {
         FeedLimits::default(),
         server.stop.clone(),
     );
-    let cold = router(cold);
+    let cold = axum::Router::from(router(cold));
     let request = get(&format!("{EVENTS}?after=1:6"));
     let response = tower::ServiceExt::oneshot(cold.clone(), request).await;
     let (status, problem) = read(response.expect("infallible")).await;

@@ -126,7 +126,7 @@ impl Server {
         Self {
             _dir: dir,
             store,
-            router: router(api.clone()),
+            router: router(api.clone()).into(),
             api,
             windows,
             stop,
