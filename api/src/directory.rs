@@ -54,12 +54,13 @@ impl Default for Directory {
 }
 
 impl Directory {
-    /// `GET /v1/rooms?live=true`: at most `limit` rooms by name, those after `after`.
+    /// `GET /v1/rooms?live=true`: at most `limit` rooms by name, those after `after` that are shown.
     pub(crate) async fn page<W: WindowRead>(
         &self,
         windows: &W,
         after: Option<&RoomId>,
         limit: usize,
+        is_shown: impl Fn(&RoomId) -> bool,
     ) -> Result<Vec<u8>, Refused> {
         let rooms = self.rooms(windows).await?;
         let from = match after {
@@ -68,7 +69,8 @@ impl Directory {
         };
         let mut out = Vec::new();
         let mut object = Object::begin(&mut out);
-        let page = rooms[from..].iter().take(limit);
+        let shown = rooms[from..].iter().filter(|live| is_shown(&live.room));
+        let page = shown.take(limit);
         object.array("rooms", page, |live, out| {
             out.extend_from_slice(&live.entry)
         });

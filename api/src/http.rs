@@ -13,7 +13,7 @@ use axum::{Extension, middleware};
 use danmu_projections::{HistoryReader, HistoryStore, WindowRead};
 use danmu_schemas::description::Described;
 use danmu_schemas::problem::{Problem, ProblemType};
-use danmu_schemas::{Caller, Cursor, RoomId, Seq};
+use danmu_schemas::{Caller, Cursor, PrivateReads, RoomId, Seq};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -82,14 +82,20 @@ pub fn router<W: WindowRead, H: HistoryStore>(api: Api<W, H>) -> OpenApiRouter {
 
 async fn rooms<W: WindowRead, H: HistoryStore>(
     State(api): State<Api<W, H>>,
+    private: Option<Extension<PrivateReads>>,
+    caller: Option<Extension<Caller>>,
     parameters: Parameters,
 ) -> Result<Response, Refused> {
     let asked = Asked::from(parameters);
     let (after, limit) = (asked.after_room()?, asked.limit()?);
     let windows = api.feeds.windows();
+    let is_shown = |room: &RoomId| {
+        let may_read = |Extension(caller): &Extension<Caller>| caller.may_read_privately(room);
+        private.is_none() || caller.as_ref().is_some_and(may_read)
+    };
     let page = api
         .directory
-        .page(windows, after.as_ref(), usize::from(limit))
+        .page(windows, after.as_ref(), usize::from(limit), is_shown)
         .await?;
     Ok(answer::json(page))
 }

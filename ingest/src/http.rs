@@ -153,7 +153,7 @@ async fn post_events<W: LogWriter + Clone + 'static>(
     let room = parse_room(&room)?;
     let caller = known(caller)?;
     ingest.take_request(&caller, peer)?;
-    let body = body::read(body).await?;
+    let body = body::read(&headers, body).await?;
     let context = Context {
         room: &room,
         caller: &caller,
@@ -176,6 +176,7 @@ async fn post_likes<W: LogWriter + Clone + 'static>(
     Path(room): Path<String>,
     caller: Option<Extension<Caller>>,
     peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
     body: axum::body::Body,
 ) -> Result<Response, Refused> {
     let room = parse_room(&room)?;
@@ -186,7 +187,7 @@ async fn post_likes<W: LogWriter + Clone + 'static>(
             .into());
     }
     ingest.take_request(&caller, peer)?;
-    let count = like_count(&body::read(body).await?)?;
+    let count = like_count(&body::read(&headers, body).await?)?;
     let ask = Ask {
         scope: Scope::Likes,
         id: author(&caller),
@@ -216,13 +217,15 @@ fn author(caller: &Caller) -> &[u8] {
     id.unwrap_or_default()
 }
 
+/// A request for more than a whole quota is too large: to wait would not help.
 fn limited(limited: Limited) -> Refused {
     let (quota, window_s) = (limited.limit.quota, limited.limit.window_s);
-    Problem::new(ProblemType::RateLimited)
-        .detail(format!("at most {quota} in {window_s} s"))
-        .retry_after_s(limited.retry_after_s)
-        .rate_limit(limited.limit)
-        .into()
+    let detail = format!("at most {quota} in {window_s} s");
+    let problem = match limited.retry_after_s {
+        Some(seconds) => Problem::new(ProblemType::RateLimited).retry_after_s(seconds),
+        None => Problem::new(ProblemType::TooLarge),
+    };
+    problem.detail(detail).rate_limit(limited.limit).into()
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refused> {

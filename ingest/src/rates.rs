@@ -5,6 +5,9 @@
 //! takes nothing from any. Moderation has a lane of its own, so that a flood of comments cannot keep it
 //! out; gifts come from backends, which are limited by the log's queues alone. The clock is an argument.
 //!
+//! This is our own and not governor's, because a limiter there takes as it asks and gives nothing back:
+//! a request under several limits could not be refused by one of them without loss in the others.
+//!
 //! The table of cells is bounded. When it is full, cells that have their whole quota are forgotten, at
 //! most once a second; whoever still finds no cell shares one with all others of the same scope who do not.
 
@@ -78,8 +81,9 @@ pub struct Ask<'a> {
 pub struct Limited {
     /// The limit that is met, and what is left of it.
     pub limit: RateLimit,
-    /// When the request may come again, seconds from now.
-    pub retry_after_s: u32,
+    /// When the request may come again, seconds from now; `None` where it asks for more than the whole
+    /// quota, so that no wait helps.
+    pub retry_after_s: Option<u32>,
 }
 
 /// Every limit's cells.
@@ -198,7 +202,8 @@ impl Rates {
         }
     }
 
-    /// Takes all that is asked for at `now_ms`, or nothing of it; then the limit with the longest wait.
+    /// Takes all that is asked for at `now_ms`, or nothing of it; then the limit that is met for ever, or
+    /// the one with the longest wait.
     pub fn take(&self, asks: &[Ask<'_>], now_ms: i64) -> Result<(), Limited> {
         let now_us = now_ms * US_PER_MS;
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,11 +211,14 @@ impl Rates {
         let mut longest: Option<(i64, Limited)> = None;
         let mut taken = Vec::with_capacity(asks.len());
         for ask in asks {
-            let Some(rate) = self.limits.of(ask.scope) else {
+            let Some(rate) = self.limits.of(ask.scope).filter(|_| ask.count > 0) else {
                 continue;
             };
             let (key, full_at_us) = cells.find(ask, now_us);
             let after_us = full_at_us + i64::from(ask.count) * rate.interval_us();
+            if ask.count > rate.quota {
+                return Err(Limited::for_ever(ask.scope, rate, full_at_us - now_us));
+            }
             let wait_us = after_us - now_us - rate.window_us();
             if wait_us > 0 && longest.as_ref().is_none_or(|(wait, _)| *wait < wait_us) {
                 let limited = Limited::new(ask.scope, rate, full_at_us - now_us, wait_us);
@@ -228,8 +236,14 @@ impl Rates {
 
 impl Limited {
     fn new(scope: Scope, rate: Rate, used_us: i64, wait_us: i64) -> Self {
+        Self {
+            retry_after_s: Some(seconds(wait_us)),
+            ..Self::for_ever(scope, rate, used_us)
+        }
+    }
+
+    fn for_ever(scope: Scope, rate: Rate, used_us: i64) -> Self {
         let left_us = (rate.window_us() - used_us).max(0);
-        let seconds = |us: i64| u32::try_from((us + US_PER_S - 1) / US_PER_S).unwrap_or(u32::MAX);
         Self {
             limit: RateLimit {
                 name: scope.name(),
@@ -238,9 +252,14 @@ impl Limited {
                 remaining: u32::try_from(left_us / rate.interval_us()).unwrap_or(u32::MAX),
                 reset_s: seconds(used_us),
             },
-            retry_after_s: seconds(wait_us),
+            retry_after_s: None,
         }
     }
+}
+
+/// Seconds that are no less than these microseconds.
+fn seconds(us: i64) -> u32 {
+    u32::try_from((us + US_PER_S - 1) / US_PER_S).unwrap_or(u32::MAX)
 }
 
 impl Cells {

@@ -54,6 +54,11 @@ impl fmt::Display for Role {
     }
 }
 
+/// Among a request's extensions: reads of rooms are private, so that its answer may hold only what its
+/// [`Caller`] may read so.
+#[derive(Debug, Clone, Copy)]
+pub struct PrivateReads;
+
 /// Who asks. Made by the one that verified it, handed to everyone who decides by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {

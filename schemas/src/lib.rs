@@ -20,7 +20,7 @@ pub mod sealed;
 pub mod settled;
 pub mod state;
 
-pub use caller::{Caller, Role};
+pub use caller::{Caller, PrivateReads, Role};
 pub use control::SlotControl;
 pub use event::{Body, RoomEvent};
 pub use ids::{Cursor, EventId, Generation, RoomId, Seq, Slot, UserHash};

@@ -26,6 +26,7 @@ pub enum ProblemType {
     Gone,
     RequestTimeout,
     TooLarge,
+    UnsupportedEncoding,
     RateLimited,
     Internal,
     Overloaded,
@@ -36,7 +37,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::InvalidRoom,
         Self::InvalidEvents,
@@ -50,6 +51,7 @@ impl ProblemType {
         Self::Gone,
         Self::RequestTimeout,
         Self::TooLarge,
+        Self::UnsupportedEncoding,
         Self::RateLimited,
         Self::Internal,
         Self::Overloaded,
@@ -122,6 +124,11 @@ impl ProblemType {
                 413,
                 "the request's body is too large",
             ),
+            Self::UnsupportedEncoding => (
+                "urn:danmu:problem:unsupported-encoding",
+                415,
+                "the request's body is encoded in a way that is not taken",
+            ),
             Self::RateLimited => ("urn:danmu:problem:rate-limited", 429, "too much at once"),
             Self::Internal => (
                 "urn:danmu:problem:internal",
@@ -180,6 +187,7 @@ impl ProblemType {
             405 => Self::MethodNotAllowed,
             408 => Self::RequestTimeout,
             413 => Self::TooLarge,
+            415 => Self::UnsupportedEncoding,
             429 => Self::RateLimited,
             503 => Self::Overloaded,
             400..=499 => Self::BadRequest,
@@ -299,6 +307,9 @@ impl Problem {
             ProblemType::InvalidToken => {
                 headers.push(("www-authenticate", challenge(", error=\"invalid_token\"")));
             }
+            ProblemType::UnsupportedEncoding => {
+                headers.push(("accept-encoding", "identity".to_owned()));
+            }
             _ => {}
         }
         if let Some(seconds) = self.retry_after_s {
@@ -398,7 +409,7 @@ mod tests {
         assert_eq!(lacking(404, Some(CONTENT_TYPE)), None);
         assert_eq!(lacking(404, None), Some(ProblemType::NotFound));
         assert_eq!(
-            lacking(415, Some("text/plain")),
+            lacking(417, Some("text/plain")),
             Some(ProblemType::BadRequest)
         );
         assert_eq!(lacking(500, None), Some(ProblemType::Internal));

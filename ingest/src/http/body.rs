@@ -1,5 +1,7 @@
-//! Reading a request's body: bounded in bytes and in time.
+//! Reading a request's body: bounded in bytes and in time, and as it was written.
 //!
+//! Its `Content-Type` is not looked at, since what is no JSON is told so anyway and many clients send
+//! none or another; an encoded body (gzip) is refused, since a small one may unfold into a huge one.
 //! A body that is too large is read on for a while and thrown away, because a client that is still
 //! sending does not read: it would find a broken connection in place of the 413. One that says that it is
 //! larger than even that is answered at once.
@@ -9,6 +11,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, header};
 use danmu_schemas::problem::{Problem, ProblemType};
 
 use super::answer::Refused;
@@ -20,12 +23,22 @@ pub const DRAINED_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// How long a body may take to arrive.
 pub const BODY_WITHIN: Duration = Duration::from_secs(10);
 
-/// The whole body.
-pub(super) async fn read(body: Body) -> Result<Bytes, Refused> {
+/// The whole body of a request with these headers.
+pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Refused> {
+    if is_encoded(headers) {
+        return Err(Problem::new(ProblemType::UnsupportedEncoding).into());
+    }
     match tokio::time::timeout(BODY_WITHIN, read_bounded(body)).await {
         Ok(read) => read.map_err(|problem_type| Problem::new(problem_type).into()),
         Err(_) => Err(Problem::new(ProblemType::RequestTimeout).into()),
     }
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    codings
+        .map(|coding| coding.as_bytes())
+        .any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 async fn read_bounded(mut body: Body) -> Result<Bytes, ProblemType> {
@@ -81,7 +94,7 @@ mod tests {
     }
 
     async fn status(body: Body) -> u16 {
-        match read(body).await {
+        match read(&HeaderMap::new(), body).await {
             Ok(_) => 200,
             Err(refused) => refused.into_response().status().as_u16(),
         }

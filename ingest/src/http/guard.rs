@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use axum::{RequestExt, Router, middleware};
 use danmu_schemas::problem::{Problem, ProblemType};
-use danmu_schemas::{Caller, RoomId};
+use danmu_schemas::{Caller, PrivateReads, RoomId};
 
 use super::answer::Refused;
 use crate::admission::OTHER_ROOMS;
@@ -86,6 +86,7 @@ async fn check(
     if private {
         let room = room(&mut request).await;
         guard.check_read(caller.as_ref(), room.as_ref())?;
+        request.extensions_mut().insert(PrivateReads);
     }
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);

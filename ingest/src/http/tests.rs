@@ -337,15 +337,42 @@ async fn a_limit_is_told_in_headers() {
         ..Limits::NONE
     };
     let server = Server::limited(Some(caller(Role::Viewer)), limits);
+    let told = async |body: &'static str| {
+        let sent = request(Method::POST, EVENTS, body);
+        let response = server.router.clone().oneshot(sent).await;
+        let response = response.expect("infallible");
+        let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
+        let headers = ["retry-after", "ratelimit", "ratelimit-policy"].map(header);
+        format!("{} {headers:?}", response.status().as_u16())
+    };
     let two = r#"[{"kind":"enter"},{"kind":"leave"}]"#;
-    let response = server
-        .router
-        .clone()
-        .oneshot(request(Method::POST, EVENTS, two));
-    let response = response.await.expect("infallible");
-    let header = |name| response.headers()[name].to_str().expect("text").to_owned();
-    let told = ["retry-after", "ratelimit", "ratelimit-policy"].map(header);
-    assert_eq!(told, ["10", r#""room";r=1;t=0"#, r#""room";q=1;w=10"#]);
+    let answers = [
+        told(two).await,
+        told(r#"{"kind":"enter"}"#).await,
+        told(r#"{"kind":"leave"}"#).await,
+    ];
+    // What is more than the whole quota never fits, so that it is not told to come again.
+    expect![[r#"
+        413 [None, Some("\"room\";r=1;t=0"), Some("\"room\";q=1;w=10")]
+        200 [None, None, None]
+        429 [Some("10"), Some("\"room\";r=0;t=10"), Some("\"room\";q=1;w=10")]"#]]
+    .assert_eq(&answers.join("\n"));
+}
+
+#[tokio::test]
+async fn an_encoded_body_is_refused() {
+    let server = Server::local();
+    let answer = async |coding: &str| {
+        let mut request = request(Method::POST, EVENTS, r#"{"kind":"broadcast_end"}"#);
+        let coding = coding.parse().expect("a header");
+        request.headers_mut().insert("content-encoding", coding);
+        server.send(request).await
+    };
+    assert!(answer("identity").await.starts_with("200 "));
+    expect![[r#"
+        415 application/problem+json
+        {"type":"urn:danmu:problem:unsupported-encoding","title":"the request's body is encoded in a way that is not taken","status":415}"#]]
+    .assert_eq(&answer("gzip").await);
 }
 
 #[tokio::test]

@@ -40,10 +40,12 @@ fn check(rates: &Rates, requests: &str, expected: Expect) {
             Err(Limited {
                 limit,
                 retry_after_s,
-            }) => format!(
-                "{line}: {} has {} of {}, all in {} s, retry in {retry_after_s} s",
-                limit.name, limit.remaining, limit.quota, limit.reset_s
-            ),
+            }) => {
+                let (left, quota, all_in_s) = (limit.remaining, limit.quota, limit.reset_s);
+                let retry = retry_after_s.map_or("never".to_owned(), |s| format!("in {s} s"));
+                let name = limit.name;
+                format!("{line}: {name} has {left} of {quota}, all in {all_in_s} s, retry {retry}")
+            }
         });
     }
     expected.assert_eq(&outcomes.join("\n"));
@@ -97,8 +99,8 @@ fn more_than_the_quota_never_fits() {
         &rates(100),
         "0 ann r1 5\n9000 ann r1 5",
         expect![[r#"
-        0 ann r1 5: user has 4 of 4, all in 0 s, retry in 1 s
-        9000 ann r1 5: user has 4 of 4, all in 0 s, retry in 1 s"#]],
+        0 ann r1 5: user has 4 of 4, all in 0 s, retry never
+        9000 ann r1 5: user has 4 of 4, all in 0 s, retry never"#]],
     );
 }
 

@@ -1,13 +1,14 @@
 //! The accept loop: connections in, answers out.
 //!
 //! Owns how long a client may take to send a request's head, how large that may be, how long an answer
-//! may take to begin, how many connections there are at once, and their end: after `stop` no connection
+//! may take to begin and how long a client may leave one unread, how many connections there are at once, and their end: after `stop` no connection
 //! is taken, those that are open finish the request that they are in, and whoever takes longer than the
 //! grace period is cut off. Who finds no place is told so. What is answered is [`Answers`]'
 //! matter, and a request's body the router's.
 
 mod places;
 mod turned_away;
+mod unread;
 
 use std::convert::Infallible;
 use std::io;
@@ -30,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use places::Places;
 use turned_away::TurnedAway;
+use unread::Unread;
 
 use super::answers::{Answer, Answers};
 
@@ -41,6 +43,8 @@ pub struct Bounds {
     /// How long an answer may take to begin, the request's body included; longer than any wait that a
     /// client may ask for.
     pub answer_within: Duration,
+    /// How long a client may read nothing of an answer that waits for it.
+    pub unread_within: Duration,
     /// The most connections at once; who comes then is told that there is no place.
     pub connections_max: usize,
     /// The most connections at once from one address.
@@ -57,6 +61,7 @@ impl Default for Bounds {
         Self {
             header_within: Duration::from_secs(5),
             answer_within: Duration::from_secs(45),
+            unread_within: Duration::from_secs(20),
             connections_max: 16_384,
             connections_per_address_max: 4_096,
             trust_forwarded: false,
@@ -155,7 +160,7 @@ impl Connection {
             .header_read_timeout(self.bounds.header_within)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(
-                TokioIo::new(stream),
+                TokioIo::new(Unread::new(stream, self.bounds.unread_within)),
                 service_fn(async |request| Ok::<_, Infallible>(self.answer(request).await)),
             )
             .with_upgrades();

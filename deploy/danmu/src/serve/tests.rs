@@ -280,9 +280,13 @@ async fn a_second_server_on_the_same_data_does_not_start() {
 const SECRET: &str = "a secret of at least thirty-two bytes";
 
 fn signed(role: &str) -> String {
+    signed_for(role, "r1")
+}
+
+fn signed_for(role: &str, room: &str) -> String {
     let exp = now_ms() / 1_000 + 600;
     let claims = serde_json::json!({
-        "sub": "u7", "name": "Sub", "role": role, "rooms": ["r1"], "exp": exp,
+        "sub": "u7", "name": "Sub", "role": role, "rooms": [room], "exp": exp,
     });
     let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
@@ -365,5 +369,82 @@ async fn a_body_that_is_too_large_is_answered_so_that_its_sender_reads_it() {
     read.expect("an answer in time").expect("a clean end");
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert!(answer.contains("urn:danmu:problem:too-large"), "{answer}");
+    server.finish().await;
+}
+
+/// The status and body of a GET with a token, if one is given.
+async fn read_as(server: &Running, token: Option<String>, path: &str) -> (u16, String) {
+    let url = format!("http://{}{path}", server.public);
+    blocking(move || {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false);
+        let agent: ureq::Agent = agent.build().into();
+        let mut request = agent.get(&url);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut response = request.call().expect("an answer");
+        let body = response.body_mut().read_to_string().expect("text");
+        (response.status().as_u16(), body)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn private_reads_are_private_however_often_they_were_answered() {
+    let data = tempfile::tempdir().expect("a directory");
+    let secrets = danmu_ingest::identity::Secrets {
+        current: SECRET.into(),
+        previous: None,
+    };
+    let access = Access {
+        tokens: Some(Tokens::Secrets(secrets)),
+        private_reads: true,
+        ..Access::default()
+    };
+    let server = Running::start_for(data.path(), access).await;
+    server.wait_until_ready().await;
+    let start = r#"{"kind":"broadcast_start","title":"show"}"#;
+    for room in ["r1", "r2"] {
+        let token = signed_for("host", room);
+        let path = if room == "r1" {
+            "/v1/rooms/r1/events"
+        } else {
+            "/v1/rooms/r2/events"
+        };
+        assert_eq!(server.post_as(Some(token), path, start).await.0, 200);
+    }
+    let page = "/v1/rooms/r1/events?after=0";
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let (status, body) = read_as(&server, Some(signed("viewer")), page).await;
+        assert_eq!(status, 200, "{body}");
+        if body.contains("broadcast_start") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{body}");
+    }
+    // The page lies ready now; it must not be given to those who may not have it.
+    for _ in 0..3 {
+        assert_eq!(read_as(&server, None, page).await.0, 401);
+        let other = signed_for("viewer", "r2");
+        assert_eq!(read_as(&server, Some(other), page).await.0, 403);
+        let expired = read_as(&server, Some("nonsense".to_owned()), page).await;
+        assert_eq!(expired.0, 401);
+        assert_eq!(read_as(&server, Some(signed("viewer")), page).await.0, 200);
+    }
+    assert_eq!(read_as(&server, None, "/v1/rooms").await.0, 401);
+    loop {
+        let rooms = async |token| read_as(&server, Some(token), "/v1/rooms?live=true").await.1;
+        let (first, second) = (
+            rooms(signed("viewer")).await,
+            rooms(signed_for("viewer", "r2")).await,
+        );
+        assert!(!first.contains(r#""r2""#), "{first}");
+        assert!(!second.contains(r#""r1""#), "{second}");
+        if first.contains(r#""r1""#) && second.contains(r#""r2""#) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{first} {second}");
+    }
     server.finish().await;
 }

@@ -247,3 +247,39 @@ async fn what_lies_ready_is_answered_before_the_router() {
         assert!(read_all(stream).await.ends_with(answer), "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_let_go() {
+    const PART: &[u8] = &[b'x'; 64 * 1_024];
+    let left = Arc::new(Notify::new());
+    let router = Router::new().route("/", {
+        let left = Arc::clone(&left);
+        get(async move || {
+            let left = NotifyWhenDropped(left);
+            let parts = futures_util::stream::repeat_with(move || {
+                let _held = &left;
+                Ok::<_, Infallible>(PART)
+            });
+            axum::body::Body::from_stream(parts)
+        })
+    });
+    let bounds = Bounds {
+        unread_within: Duration::from_millis(50),
+        ..Bounds::default()
+    };
+    let (address, _stop, _served) = listen(router, bounds).await;
+    // More than all buffers between the two hold, so that only the bound ends it.
+    let _open = connect(address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    tokio::time::timeout(DEADLINE, left.notified())
+        .await
+        .expect("the answer is given up");
+}
+
+/// Tells when an answer is dropped.
+struct NotifyWhenDropped(Arc<Notify>);
+
+impl Drop for NotifyWhenDropped {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
