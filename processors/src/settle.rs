@@ -16,6 +16,7 @@ mod v1;
 mod tests;
 
 use bytes::Bytes;
+use danmu_schemas::state::RULES_VERSION_LATEST;
 use danmu_schemas::{Body, Position, RoomEvent, Verdict};
 
 pub use room::Room;
@@ -63,5 +64,5 @@ pub fn settle(room: &mut Room, input: Input<'_>) -> Result<Verdict, Halt> {
 }
 
 fn knows_rules(version: u32) -> bool {
-    version == RULES_VERSION_FIRST
+    (RULES_VERSION_FIRST..=RULES_VERSION_LATEST).contains(&version)
 }

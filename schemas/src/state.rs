@@ -7,6 +7,9 @@
 
 use crate::ids::{EventId, Generation, Seq, UserHash};
 
+/// The newest version of settle's rules that this build knows. Adopting a later one would halt a
+/// partition, so none is admitted.
+pub const RULES_VERSION_LATEST: u32 = 1;
 /// The most bytes of an encoded core.
 pub const CORE_BYTES_MAX: usize = 512;
 /// How long a visible event's id is remembered by the log clock.

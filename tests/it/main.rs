@@ -17,4 +17,5 @@ mod operation;
 mod projection;
 mod stopped;
 mod tidy;
+mod verdicts;
 mod verify;

@@ -111,7 +111,7 @@ pub async fn run(
     )
     .keeping(letters);
     let recording = metrics.measuring(|| recording.metered("history"));
-    let readiness = Readiness::new(filling.standing(), stop.clone());
+    let readiness = Readiness::new(log.clone(), filling.standing(), stop.clone());
     let recorded = recording.standing();
     let gauges = metrics.measuring(|| {
         let (log, history) = (log.clone(), history.clone());

@@ -289,6 +289,11 @@ impl EmbeddedLog {
         }
     }
 
+    /// Why every append is refused from now on, until the log is opened again; nothing while it works.
+    pub fn refusal(&self) -> Option<&'static str> {
+        self.inner.queue.refusal()
+    }
+
     /// Commits what waits, seals the newest segment and gives the directory free. Later appends are
     /// refused as overloaded. May be called again.
     pub async fn close(&self) {

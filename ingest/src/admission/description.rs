@@ -9,6 +9,7 @@ use danmu_schemas::description::{
     reference, seq, text, word,
 };
 use danmu_schemas::event::{Mode, Size};
+use danmu_schemas::state::RULES_VERSION_LATEST;
 
 use super::EVENTS_LEN_MAX;
 use super::fields::EXT_LEN_MAX;
@@ -195,7 +196,12 @@ fn kinds() -> impl Iterator<Item = (&'static str, AnySchema)> {
             kind(
                 "adopt_rules",
                 "Settles by a newer version of the rules. Sent by operators.",
-                |fields| fields.need("version", integer("Which version.", 1..=VIEWERS_MAX)),
+                |fields| {
+                    fields.need(
+                        "version",
+                        integer("Which version.", 1..=RULES_VERSION_LATEST),
+                    )
+                },
             ),
         ),
     ];

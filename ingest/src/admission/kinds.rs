@@ -8,6 +8,7 @@ use danmu_schemas::event::{
     AdoptRules, Audience, Body, BroadcastStart, Comment, Custom, Delete, Erase, Gift, GiftReversal,
     Likes, Mode, Mute, Pin, Reason, Rules, Size, Style, Target, Text, Unmute,
 };
+use danmu_schemas::state::RULES_VERSION_LATEST;
 
 use super::fields::Fields;
 use super::{ISSUED_AGO_MS_MAX, ISSUED_AHEAD_MS_MAX, text};
@@ -80,7 +81,9 @@ pub(super) fn body(kind: &str, fields: &mut Fields<'_>, now_ms: i64) -> Option<B
             ext: fields.ext("ext"),
         }),
         "adopt_rules" => Body::AdoptRules(AdoptRules {
-            version: fields.need("version", 0, |f| f.integer("version", 1..=VIEWERS_MAX)),
+            version: fields.need("version", 0, |f| {
+                f.integer("version", 1..=RULES_VERSION_LATEST)
+            }),
         }),
         "erase" => Body::Erase(erase(fields)),
         "reset" => Body::Reset,

@@ -303,6 +303,7 @@ fn limits_of_the_kinds() {
             {"kind": "erase", "target_seqs": (1..=501).collect::<Vec<_>>()},
             {"kind": "erase", "target_seqs": [1, 0]},
             {"kind": "comment", "text": "nobody said it"},
+            {"kind": "adopt_rules", "version": 2},
         ]),
         expect![[r#"
             invalid 0 issued_at: is more than 23 h ago
@@ -318,7 +319,8 @@ fn limits_of_the_kinds() {
             invalid 11 target_seqs: has not 1 to 500 seqs
             invalid 12 target_seqs: has not 1 to 500 seqs
             invalid 13 target_seqs: holds what is no seq
-            invalid 14 user: is missing"#]],
+            invalid 14 user: is missing
+            invalid 15 version: is not within 1 and 1"#]],
     );
 }
 

@@ -78,6 +78,7 @@ pub(super) fn post_events() -> Described {
             ProblemType::InvalidRoom,
             ProblemType::InvalidEvents,
             ProblemType::TooLarge,
+            ProblemType::UnsupportedEncoding,
             ProblemType::OutcomeUnknown,
         ])
 }
@@ -98,6 +99,7 @@ pub(super) fn post_likes() -> Described {
             ProblemType::InvalidRoom,
             ProblemType::InvalidEvents,
             ProblemType::TooLarge,
+            ProblemType::UnsupportedEncoding,
             ProblemType::OutcomeUnknown,
         ])
 }

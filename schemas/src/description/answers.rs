@@ -153,10 +153,14 @@ fn headers(problem_type: ProblemType) -> &'static [HeaderOf] {
         "The limit that was met, as `\"user\";q=20;w=10`.",
         plain,
     );
+    const ENCODING: HeaderOf = ("Accept-Encoding", "What is taken: `identity`.", plain);
     match problem_type {
         ProblemType::Unauthenticated | ProblemType::InvalidToken => &[CHALLENGE],
         ProblemType::MethodNotAllowed => &[ALLOW],
         ProblemType::RateLimited => &[RETRY, LIMIT, POLICY],
+        // Where it is an array that no rate would ever let pass.
+        ProblemType::TooLarge => &[LIMIT, POLICY],
+        ProblemType::UnsupportedEncoding => &[ENCODING],
         ProblemType::SegmentOpen
         | ProblemType::Overloaded
         | ProblemType::OutcomeUnknown
@@ -170,7 +174,6 @@ fn headers(problem_type: ProblemType) -> &'static [HeaderOf] {
         | ProblemType::RoomReplaced
         | ProblemType::Gone
         | ProblemType::RequestTimeout
-        | ProblemType::TooLarge
         | ProblemType::Internal => &[],
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! It has started once the windows' loop stands where the log ended when it began to read: before
 //! that, a viewer could be told that a room is empty which is not. Until then the public listener
-//! answers `starting`. Being ready, which a load balancer asks for, also ends with a stop and with a
-//! partition that the loop can read no further; what is already known is still answered then.
+//! answers `starting`. Being ready, which a load balancer asks for, also ends with a stop, with a
+//! partition that the loop can read no further, and with a log that takes no more events until the
+//! process is started again; what is already known is still answered then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use danmu_ingest::http::Refused;
+use danmu_log::embedded::EmbeddedLog;
 use danmu_processors::projector::{PartitionStanding, Standing};
 use danmu_schemas::problem::{Problem, ProblemType};
 use tokio::sync::watch;
@@ -21,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 /// When to come again while the process starts, in seconds.
 const STARTING_RETRY_S: u32 = 1;
 
-/// What readiness is told from. Clones look at the same loop.
-#[derive(Debug, Clone)]
+/// What readiness is told from. Clones look at the same log and loop.
+#[derive(Clone)]
 pub struct Readiness {
+    log: EmbeddedLog,
     windows: watch::Receiver<Standing>,
     stop: CancellationToken,
     /// Whether the windows stood there once; that cannot be undone.
@@ -31,10 +34,16 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// The readiness of a process whose windows' loop stands at `windows` and that ends with `stop`.
-    pub fn new(windows: watch::Receiver<Standing>, stop: CancellationToken) -> Self {
+    /// The readiness of a process that appends to `log`, whose windows' loop stands at `windows` and
+    /// that ends with `stop`.
+    pub fn new(
+        log: EmbeddedLog,
+        windows: watch::Receiver<Standing>,
+        stop: CancellationToken,
+    ) -> Self {
         let has_started = Arc::default();
         Self {
+            log,
             windows,
             stop,
             has_started,
@@ -57,6 +66,9 @@ impl Readiness {
     pub fn why_not(&self) -> Option<String> {
         if self.stop.is_cancelled() {
             return Some("stopping".to_owned());
+        }
+        if let Some(why) = self.log.refusal() {
+            return Some(format!("log: {why}"));
         }
         let standing = self.windows.borrow();
         if standing.partitions.is_empty() {

@@ -167,6 +167,11 @@ impl Queue {
         self.filled.notify_one();
     }
 
+    /// Why it takes no more; nothing while it does.
+    pub fn refusal(&self) -> Option<&'static str> {
+        self.lock().refusal
+    }
+
     /// Takes no more, and refuses all that waits.
     pub fn refuse(&self, why: &'static str) {
         let mut state = self.lock();

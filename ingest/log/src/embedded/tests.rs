@@ -443,6 +443,8 @@ async fn a_failed_write_ends_all_writing() {
     let log = EmbeddedLog::start(writer, durable, queue, recovered.meta.routes).unwrap();
     let failed = log.append(P, vec![record("a")]).await;
     assert!(matches!(failed, Err(AppendError::Unknown(_))), "{failed:?}");
+    let why = log.refusal().unwrap();
+    assert!(why.contains("must be opened again"), "{why}");
     let later = log.append(P, vec![record("b")]).await;
     assert!(
         matches!(later, Err(AppendError::Overloaded(_))),
@@ -452,6 +454,7 @@ async fn a_failed_write_ends_all_writing() {
     log.close().await;
     let log = EmbeddedLog::open(options).unwrap();
     assert_eq!(log.append(P, vec![record("c")]).await.unwrap(), 0);
+    assert_eq!(log.refusal(), None);
 }
 
 #[tokio::test]

@@ -1,3 +1,4 @@
+use danmu_log::embedded::{Options, wall_clock};
 use danmu_schemas::Partition;
 use expect_test::{Expect, expect};
 
@@ -7,9 +8,16 @@ use super::*;
 fn check(partitions: impl IntoIterator<Item = PartitionStanding>, expected: Expect) {
     let partitions = (0..).map(Partition).zip(partitions).collect();
     let (told, windows) = watch::channel(Standing { partitions });
-    let readiness = Readiness::new(windows, CancellationToken::new());
+    let (_directory, log) = log();
+    let readiness = Readiness::new(log, windows, CancellationToken::new());
     expected.assert_eq(&readiness.why_not().unwrap_or_default());
     drop(told);
+}
+
+fn log() -> (tempfile::TempDir, EmbeddedLog) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = EmbeddedLog::open(Options::new(directory.path(), wall_clock()));
+    (directory, log.expect("a log"))
 }
 
 fn standing(set: impl FnOnce(&mut PartitionStanding)) -> PartitionStanding {
@@ -48,6 +56,17 @@ fn each_partition_tells_what_it_waits_for() {
 #[test]
 fn nothing_is_told_of_a_loop_that_is_where_it_should_be() {
     check([standing(|_| {}), standing(|_| {})], expect![""]);
+}
+
+#[tokio::test]
+async fn a_log_that_takes_no_more_is_told() {
+    let partitions = [(Partition(0), standing(|_| {}))].into();
+    let (_told, windows) = watch::channel(Standing { partitions });
+    let (_directory, log) = log();
+    let readiness = Readiness::new(log.clone(), windows, CancellationToken::new());
+    assert_eq!(readiness.why_not(), None);
+    log.close().await;
+    expect!["log: the log is closed"].assert_eq(&readiness.why_not().unwrap_or_default());
 }
 
 #[test]
