@@ -148,11 +148,7 @@ impl ChunkTrail {
             self.cover(n);
             let expected = self.expected[n].1;
             let stored = Fingerprint::of(event);
-            if stored.settled != expected.settled
-                || stored.datum != expected.datum
-                    && (stored.blanked != expected.blanked
-                        || !is_erased(cursor, event, source.erasures))
-            {
+            if !stored.stands_for(&expected, || is_erased(cursor, event, source.erasures)) {
                 report.differ(source.room, what(), "is another");
             }
         }
@@ -245,7 +241,7 @@ fn check_row<H>(
 }
 
 /// Whether an erasure at or below the watermark explains that nothing is left of the event's content.
-fn is_erased(cursor: Cursor, event: &Settled, erasures: &Erasures) -> bool {
+pub(super) fn is_erased(cursor: Cursor, event: &Settled, erasures: &Erasures) -> bool {
     let stored = codec::decode_datum(&event.datum);
     stored.is_ok_and(|stored| {
         let user = stored.user.as_ref().map(|user| &*user.id);

@@ -37,6 +37,13 @@ impl Fingerprint {
             blanked: xxh3_64(&blanked(&event.datum)),
         }
     }
+
+    /// Whether what is stored is the expected event, or what is left of it if it was erased.
+    pub fn stands_for(&self, expected: &Self, is_erased: impl FnOnce() -> bool) -> bool {
+        let is_whole = self.datum == expected.datum;
+        self.settled == expected.settled
+            && (is_whole || self.blanked == expected.blanked && is_erased())
+    }
 }
 
 /// What cannot be decoded stays as it is.

@@ -1,15 +1,18 @@
 //! A room's window as it was at one moment, against what the log says up to its slot's position.
 //!
 //! A window holds the newest events without a hole, and what was refused among them. A refill copies
-//! no refused events, so these are whole only from the first one on that is there.
+//! no refused events, so these are whole only from the first one on that is there; and it copies
+//! events as the history has them, which may be without what was erased.
 
 use std::collections::VecDeque;
 
+use danmu_projections::erasures::Erasures;
 use danmu_projections::projection::{RoomChange, StateChange};
 use danmu_projections::windows::{PackedChunk, RoomWindow};
 use danmu_schemas::chunk::Unpacker;
-use danmu_schemas::{Cursor, Position, RoomId, Unsettled};
+use danmu_schemas::{Cursor, Position, RoomId, Settled, Unsettled};
 
+use super::chunks::is_erased;
 use super::fingerprint::Fingerprint;
 use super::report::Report;
 use super::states::{self, Gone, PinnedState};
@@ -80,7 +83,7 @@ impl PinnedWindow {
     }
 
     /// What settling again gave next, up to the slot's position.
-    pub fn expect(&mut self, change: &RoomChange, report: &mut Report) {
+    pub fn expect(&mut self, change: &RoomChange, erasures: &Erasures, report: &mut Report) {
         if self.is_broken {
             return;
         }
@@ -91,7 +94,7 @@ impl PinnedWindow {
                     generation: run.generation,
                     seq: event.seq,
                 };
-                self.expect_event(cursor, Fingerprint::of(event), room, report);
+                self.expect_event(cursor, event, erasures, (room, report));
             }
             for entry in &run.unsettled {
                 let at = Position::new(change.position.epoch, entry.offset);
@@ -103,9 +106,9 @@ impl PinnedWindow {
     fn expect_event(
         &mut self,
         cursor: Cursor,
-        event: Fingerprint,
-        room: &RoomId,
-        report: &mut Report,
+        event: &Settled,
+        erasures: &Erasures,
+        (room, report): (&RoomId, &mut Report),
     ) {
         self.is_without_events = false;
         while let Some((surplus, _)) = self.events.pop_front_if(|(stored, _)| *stored < cursor) {
@@ -119,7 +122,8 @@ impl PinnedWindow {
             Some((_, stored)) => {
                 self.events_have_begun = true;
                 report.window_events += 1;
-                if stored != event {
+                let expected = Fingerprint::of(event);
+                if !stored.stands_for(&expected, || is_erased(cursor, event, erasures)) {
                     report.differ(room, format!("the window's event {cursor}"), "is another");
                 }
             }

@@ -169,6 +169,10 @@ async fn nothing_of_what_was_erased_is_left_at_rest() {
     finish(&mut again).await;
     assert!(!again.owes_purge());
     assert_eq!(bench.verify().await.first_difference, None);
+
+    let refilled = Some(bench.windows().await);
+    let report = bench.verify_with(refilled, &Options::default()).await;
+    assert_eq!(report.first_difference, None, "windows filled from it");
 }
 
 #[tokio::test]
