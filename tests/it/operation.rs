@@ -130,7 +130,8 @@ fn logs_can_be_json() {
     assert_eq!(serving["level"], "INFO");
     terminate(&process);
     lines.for_each(drop);
-    assert!(process.wait().unwrap().success());
+    let status = process.wait().unwrap();
+    assert!(status.success(), "{status}");
 }
 
 /// A client that tells statuses apart itself.

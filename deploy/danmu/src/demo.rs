@@ -62,6 +62,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn play(config: Config, seed: u64, kept_in: Option<&Path>) -> anyhow::Result<()> {
+    let signalled = signalled()?;
     let bound = Bound::new(config).await?;
     let (public, admin) = bound.addresses()?;
     let introduction = introduction(public, admin, kept_in);
@@ -73,7 +74,7 @@ async fn play(config: Config, seed: u64, kept_in: Option<&Path>) -> anyhow::Resu
         tokio::task::spawn_blocking(move || perform(&base, seed, &introduction, &stop))
     };
     tokio::select! {
-        signal = signalled() => signal?,
+        () = signalled => {}
         served = &mut server => {
             crew_stop.cancel();
             // The server's end explains the crew's.

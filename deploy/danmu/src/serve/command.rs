@@ -48,6 +48,7 @@ pub fn command(args: ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    let signalled = signalled()?;
     let bound = Bound::new(config).await?;
     let (listen, admin) = bound.addresses()?;
     tracing::info!(%listen, %admin, "serving");
@@ -55,7 +56,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut server = tokio::spawn(bound.run(stop.clone()));
     tokio::select! {
         served = &mut server => return served?,
-        signal = signalled() => signal?,
+        () = signalled => {}
     }
     tracing::info!("stopping");
     finish(server, stop).await
@@ -99,15 +100,17 @@ impl Bound {
     }
 }
 
-/// Ends when the process is asked to stop, by SIGTERM or SIGINT.
-pub async fn signalled() -> io::Result<()> {
+/// Ends when the process is asked to stop, by SIGTERM or SIGINT, from this call on: before it, a
+/// signal kills.
+pub fn signalled() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Stops a server that runs, which may take a while but not for ever.
