@@ -2,11 +2,12 @@
 //!
 //! Tokens are JWTs. They are checked with secrets (HS256; two of them, so that one can be replaced
 //! while tokens of the other are still about) or with a set of public keys. Each key takes the one
-//! algorithm that it is for, whatever a token says of itself. Pure but for the keys, which may be
+//! algorithm that it is for, whatever a token says of itself. Who holds a secret can also issue them. Pure but for the keys, which may be
 //! replaced while in use: the clock is an argument. Where a token comes from and what its absence means
 //! is `http`'s; what a caller may do is admission's.
 
 mod claims;
+mod issue;
 mod keys;
 
 use std::sync::{Arc, PoisonError, RwLock};

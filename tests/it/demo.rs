@@ -1,7 +1,7 @@
-//! The demo as somebody sees it who starts it: live rooms, figures that move, a clean end.
+//! The demo as somebody sees it who starts it: live rooms, figures that move, a clean end; and with tokens.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use danmu_tests::server::{danmu, terminate};
@@ -10,16 +10,22 @@ use serde_json::Value;
 /// How long anything may take that the demo is waited for.
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// A secret that tokens are signed with.
+const SECRET: &str = "a secret of at least thirty-two bytes";
+
+/// A demo on ports that the system chooses.
+fn demo() -> Command {
+    let mut demo = danmu();
+    demo.args(["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    demo
+}
+
 #[test]
 fn a_demo_is_lively_and_ends_cleanly() {
     let temporary = tempfile::tempdir().unwrap();
-    let mut process = danmu()
-        .args(["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .env("TMPDIR", temporary.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut process = demo().env("TMPDIR", temporary.path()).spawn().unwrap();
     let told = BufReader::new(process.stdout.take().unwrap()).lines();
     let mut told = told.map(|line| line.unwrap());
     let heading = told.find(|line| line.starts_with("Rooms ")).unwrap();
@@ -43,6 +49,43 @@ fn a_demo_is_lively_and_ends_cleanly() {
     rest.join().unwrap();
     let left = std::fs::read_dir(temporary.path()).unwrap().count();
     assert_eq!(left, 0, "something is left behind");
+}
+
+#[test]
+fn a_demo_that_asks_for_tokens_has_its_own() {
+    let data = tempfile::tempdir().unwrap();
+    let mut process = demo()
+        .args(["--private-reads", "--data"])
+        .arg(data.path())
+        .env("DANMU_TOKEN_SECRET", SECRET)
+        .spawn()
+        .unwrap();
+    let told = BufReader::new(process.stdout.take().unwrap()).lines();
+    let mut told = told.map(|line| line.unwrap());
+    let curl = told.find(|line| line.contains("curl 'http://")).unwrap();
+    assert!(curl.contains("Bearer TOKEN"), "{curl}");
+    let address = curl.split('\'').nth(1).unwrap();
+    let refused = ureq::get(address).call().unwrap_err();
+    assert!(
+        matches!(refused, ureq::Error::StatusCode(401)),
+        "{refused:?}"
+    );
+    told.find(|line| rate(line, "comments ") > 0.0).unwrap();
+    let rest = std::thread::spawn(move || told.for_each(drop));
+    ends_cleanly(process);
+    rest.join().unwrap();
+}
+
+#[test]
+fn a_demo_that_cannot_sign_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let keys = data.path().join("keys.json");
+    let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    std::fs::write(&keys, key).unwrap();
+    let output = demo().arg("--jwks").arg(&keys).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    assert!(said.contains("jwks (--jwks): has no secret"), "{said}");
 }
 
 /// The rate of that name in a line of figures.

@@ -23,11 +23,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(3);
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Gives a request its token; none where the server asks for none.
+type Tokens = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// A server to talk to.
 pub struct Server {
     agent: Agent,
     base: String,
-    token: Option<String>,
+    tokens: Tokens,
     retry_for: Duration,
 }
 
@@ -65,6 +68,14 @@ pub enum CopyError {
 impl Server {
     /// A server by its address, `http://host:port`.
     pub fn new(base: &str, token: Option<String>) -> Self {
+        Self::with_tokens(base, move || token.clone())
+    }
+
+    /// The same, whose caller gives each request a token of its own.
+    pub fn with_tokens(
+        base: &str,
+        tokens: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(ATTEMPT_TIMEOUT))
@@ -73,7 +84,7 @@ impl Server {
         Self {
             agent,
             base: base.trim_end_matches('/').to_owned(),
-            token,
+            tokens: Box::new(tokens),
             retry_for: RETRY_FOR,
         }
     }
@@ -142,7 +153,7 @@ impl Server {
     }
 
     fn authorized<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
-        match &self.token {
+        match (self.tokens)() {
             Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             None => request,
         }

@@ -239,12 +239,16 @@ pub fn load(
     args: &ConfigArgs,
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, Problems> {
-    let mut settings = Settings::default();
-    if let Some(path) = &args.stores.config {
-        settings.add_file(path);
-    }
-    settings.add_variables(variables);
-    settings.add_flags(args);
+    Settings::gather(args, variables).understand()
+}
+
+/// The same, for a process that must sign its own tokens where the server asks for any.
+pub fn load_to_sign(
+    args: &ConfigArgs,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, Problems> {
+    let mut settings = Settings::gather(args, variables);
+    settings.refuse_key_set();
     settings.understand()
 }
 
@@ -280,6 +284,17 @@ struct Settings {
 }
 
 impl Settings {
+    /// What all sources say, not understood yet.
+    fn gather(args: &ConfigArgs, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut settings = Self::default();
+        if let Some(path) = &args.stores.config {
+            settings.add_file(path);
+        }
+        settings.add_variables(variables);
+        settings.add_flags(args);
+        settings
+    }
+
     fn add_file(&mut self, path: &Path) {
         let source = Source::File(path.to_owned());
         let text = match std::fs::read_to_string(path) {

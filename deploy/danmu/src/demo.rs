@@ -14,16 +14,18 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Server;
-use crate::config::{self, Config, ConfigArgs};
+use crate::config::{self, Access, Config, ConfigArgs};
 use crate::logging;
 use crate::serve::{Bound, finish, signalled};
 
 mod figures;
+mod pass;
 mod phrases;
 mod show;
 mod stage;
 
 use figures::Viewer;
+use pass::Pass;
 use show::SCRIPTS;
 use stage::Stage;
 
@@ -50,7 +52,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         config_args.keep_in(directory.path());
         Some(directory)
     };
-    let config = config::load(&config_args, config::variables())?;
+    let config = config::load_to_sign(&config_args, config::variables())?;
     logging::start(config.log_format, "warn")?;
     let kept_in = temporary.is_none().then(|| config.data.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -63,15 +65,17 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
 async fn play(config: Config, seed: u64, kept_in: Option<&Path>) -> anyhow::Result<()> {
     let signalled = signalled()?;
+    let access = config.access.clone();
     let bound = Bound::new(config).await?;
     let (public, admin) = bound.addresses()?;
-    let introduction = introduction(public, admin, kept_in);
+    let introduction = introduction(public, admin, kept_in, &access);
     let server_stop = CancellationToken::new();
     let mut server = tokio::spawn(bound.run(server_stop.clone()));
     let crew_stop = CancellationToken::new();
     let mut crew = {
         let (base, stop) = (format!("http://{public}"), crew_stop.clone());
-        tokio::task::spawn_blocking(move || perform(&base, seed, &introduction, &stop))
+        let server = Pass::new(&access).server(base);
+        tokio::task::spawn_blocking(move || perform(server, seed, &introduction, &stop))
     };
     tokio::select! {
         () = signalled => {}
@@ -96,12 +100,12 @@ async fn play(config: Config, seed: u64, kept_in: Option<&Path>) -> anyhow::Resu
 /// Brings the rooms' past in, then plays in all of them at once and watches, until `stop` or until
 /// something goes wrong in one.
 fn perform(
-    base: &str,
+    server: impl Fn() -> Server,
     seed: u64,
     introduction: &str,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let server = || Server::new(base, None).patient_for(PATIENCE);
+    let server = || server().patient_for(PATIENCE);
     let seeded = (seed..).zip(&SCRIPTS);
     let stages: Vec<Stage> = seeded
         .map(|(seed, script)| Stage::new(server(), script, seed))
@@ -134,24 +138,39 @@ fn ending(
     part()
 }
 
-/// What to try, as commands that work.
-fn introduction(public: SocketAddr, admin: SocketAddr, kept_in: Option<&Path>) -> String {
+/// What to try, as commands that work; where one needs a token, it says so.
+fn introduction(
+    public: SocketAddr,
+    admin: SocketAddr,
+    kept_in: Option<&Path>,
+    access: &Access,
+) -> String {
     let room = SCRIPTS[0].room;
     let rooms: Vec<&str> = SCRIPTS.iter().map(|script| script.room).collect();
     let data = match kept_in {
         Some(directory) => format!("Its data stays in {}.", directory.display()),
         None => "Its data goes with it; --data DIR keeps it.".to_owned(),
     };
+    let has_tokens = access.tokens.is_some();
+    let token = |is_needed| match is_needed {
+        true => " -H 'authorization: Bearer TOKEN'",
+        false => "",
+    };
+    let (to_read, to_write) = (token(access.private_reads), token(has_tokens));
+    let tokens = match has_tokens {
+        true => "TOKEN is one that is signed with the server's secret.\n",
+        false => "",
+    };
     format!(
         "Rooms {rooms} are live. In another terminal:
 
-  curl 'http://{public}/v1/rooms/{room}/events?limit=5'
-  curl 'http://{public}/v1/rooms/{room}/broadcasts'
-  curl 'http://{public}/v1/rooms/{room}/events' -H 'content-type: application/json' \\
+  curl 'http://{public}/v1/rooms/{room}/events?limit=5'{to_read}
+  curl 'http://{public}/v1/rooms/{room}/broadcasts'{to_read}
+  curl 'http://{public}/v1/rooms/{room}/events'{to_write} -H 'content-type: application/json' \\
        -d '{{\"kind\":\"comment\",\"user\":{{\"id\":\"me\",\"name\":\"Me\"}},\"text\":\"hello\"}}'
   curl 'http://{admin}/metrics'
 
-Ctrl-C ends the show. {data}
+{tokens}Ctrl-C ends the show. {data}
 
 ",
         rooms = rooms.join(", "),
@@ -160,13 +179,20 @@ Ctrl-C ends the show. {data}
 
 #[cfg(test)]
 mod tests {
+    use danmu_ingest::identity::Secrets;
+
     use super::*;
+    use crate::config::Tokens;
+
+    fn told(access: &Access) -> String {
+        let public = "127.0.0.1:8080".parse().expect("an address");
+        let admin = "127.0.0.1:8081".parse().expect("an address");
+        introduction(public, admin, Some(Path::new("kept")), access)
+    }
 
     #[test]
     fn the_introduction_names_every_room_and_both_addresses() {
-        let public = "127.0.0.1:8080".parse().expect("an address");
-        let admin = "127.0.0.1:8081".parse().expect("an address");
-        let text = introduction(public, admin, Some(Path::new("kept")));
+        let text = told(&Access::default());
         for script in &SCRIPTS {
             assert!(text.contains(script.room), "{text}");
         }
@@ -176,5 +202,22 @@ mod tests {
         );
         assert!(text.contains("http://127.0.0.1:8081/metrics"), "{text}");
         assert!(text.contains("stays in kept"), "{text}");
+        assert!(!text.contains("TOKEN"), "{text}");
+    }
+
+    #[test]
+    fn the_introduction_says_where_a_token_is_needed() {
+        let secrets = Secrets {
+            current: "a secret of at least thirty-two bytes".into(),
+            previous: None,
+        };
+        let mut access = Access {
+            tokens: Some(Tokens::Secrets(secrets)),
+            ..Access::default()
+        };
+        let commands_with_one = |access: &Access| told(access).matches("Bearer TOKEN").count();
+        assert_eq!(commands_with_one(&access), 1);
+        access.private_reads = true;
+        assert_eq!(commands_with_one(&access), 3);
     }
 }

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod limits;
+
 const NOW: i64 = 1_763_950_000_000;
 
 fn caller(role: Role) -> Caller {
@@ -153,15 +155,6 @@ fn texts_keep_to_the_contract() {
         texts,
         ["\u{e9}", "comment\n\tart", "  kept  ", "a\u{200f}b"]
     );
-}
-
-#[test]
-fn lengths_count_after_nfc() {
-    let just = "e\u{301}".repeat(text::COMMENT_CHARS_MAX);
-    let local = Caller::unauthenticated_local();
-    let admits = |text: &str| admit_as(&local, None, comment(text).to_string().as_bytes()).is_ok();
-    assert!(admits(&just));
-    assert!(!admits(&format!("{just}x")));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Claims in, callers or refusals out, as text.
 
-use danmu_schemas::RoomId;
+use danmu_schemas::{Role, RoomId};
 use expect_test::{Expect, expect};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -130,6 +130,22 @@ fn times_have_a_leeway() {
             the token is not valid: it is not in force yet
             viewer u1/ [] in every room"#]],
     );
+}
+
+#[test]
+fn an_issued_token_is_a_backend_until_it_expires() {
+    let secrets = Secrets {
+        current: SECRET.into(),
+        previous: None,
+    };
+    let token = secrets.backend_token("crew", NOW_MS / 1_000 + 60);
+    let identity = Identity::of_secrets(&secrets);
+    let caller = identity.caller(&token, NOW_MS).unwrap();
+    assert_eq!(caller.roles, [Role::Backend]);
+    assert_eq!(caller.user.unwrap().id, "crew");
+    assert_eq!(caller.rooms, None);
+    let expired = identity.caller(&token, NOW_MS + 60_000 + LEEWAY_MS);
+    assert_eq!(expired, Err(BadToken::Expired));
 }
 
 #[test]

@@ -112,6 +112,15 @@ impl Settings {
         }
     }
 
+    /// Notes a key set, which has nothing to sign with.
+    pub(super) fn refuse_key_set(&mut self) {
+        if self.is_given("jwks") {
+            let what = "has no secret to sign tokens with, which this command has to: give a token \
+                        secret instead, or neither";
+            self.problem(self.source("jwks"), "jwks", what.to_owned());
+        }
+    }
+
     /// The secret of `key`, or in the file of `key` with `_file` after it.
     fn secret(&mut self, key: &str) -> Option<Option<SecretString>> {
         let file = format!("{key}_file");
