@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use danmu_schemas::chunk::ChunkHeader;
 use danmu_schemas::codec::{self, Datum, DecodeError};
 use danmu_schemas::fact::{Fact, FactBody, Moderation, Snapshot};
 use danmu_schemas::state::{BroadcastInfo, Field, Giver, Roster, StateCore, TopGivers};
-use danmu_schemas::{Cursor, Generation, Position, Settled};
+use danmu_schemas::{Cursor, Generation, Position, Seq, Settled};
 
 use crate::projection::StoredState;
 
@@ -39,6 +40,17 @@ impl Erasures {
         }
     }
 
+    /// What a step erased.
+    pub fn of_facts(facts: &[Fact]) -> Self {
+        let mut erasures = Self::default();
+        for fact in facts {
+            if let FactBody::Moderated { by, moderation } = &fact.body {
+                erasures.add(*by, fact.position, moderation);
+            }
+        }
+        erasures
+    }
+
     /// Whether nothing was erased.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.users.is_empty()
@@ -53,6 +65,17 @@ impl Erasures {
     pub fn take(&self, cursor: Cursor, user: Option<&str>) -> bool {
         let of_user = user.and_then(|user| self.users.get(user));
         self.events.contains_key(&cursor) || of_user.is_some_and(|(by, _)| cursor < *by)
+    }
+
+    /// Whether an event of a chunk may have been erased, as far as its header tells.
+    pub fn may_take_of(&self, chunk: &ChunkHeader) -> bool {
+        let at = |seq| Cursor {
+            generation: chunk.generation,
+            seq,
+        };
+        let end = Seq(chunk.first_seq.0.saturating_add(u64::from(chunk.count)));
+        let mut targets = self.events.range(at(chunk.first_seq)..at(end));
+        self.name_users() || targets.next().is_some()
     }
 
     /// Blanks an event if it was erased; whether that changed it.

@@ -17,6 +17,10 @@ pub enum Shortcut {
     RefillUnfenced,
     /// A refill's calls compare the token, but not how far the refill is.
     RefillUncounted,
+    /// A refill copies what was erased.
+    RefillNotBlanked,
+    /// The windows store an erasure and leave what it erased in their chunks.
+    WindowsNotBlanked,
     /// A refill lists the rooms before it reads the watermark.
     RoomsListedFirst,
     /// After a watermark, every state of a room but its newest is removed.

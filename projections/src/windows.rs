@@ -1,19 +1,22 @@
 //! The windows: the last part of every room, and their projection.
 //!
 //! Owns the port of what keeps them ([`store`]) with its in-memory adapter, and [`Windows`], which
-//! packs what settle decided and fills a lost slot from the history ([`refill`]). Every write names
-//! the position that it expects, so a late writer changes nothing.
+//! packs what settle decided, takes out what it erased ([`blanking`]) and fills a lost slot from the
+//! history ([`refill`]). Every write names the position that it expects, so a late writer changes
+//! nothing and nothing that was erased comes back.
 
-use danmu_schemas::chunk::{CHUNK_LEN_MAX, ChunkBody, ChunkHeader, Packer};
+use danmu_schemas::chunk::{CHUNK_LEN_MAX, ChunkBody, ChunkHeader, Packer, Unpacker};
 use danmu_schemas::{Generation, LogIdentity, Position, RoomId, Settled, Slot, Unsettled};
 
 use crate::history::{HistoryReader, HistoryStore};
 use crate::projection::{Appended, Loaded, Projection, SettledRun, SlotStep, StoreError};
 
+mod blanking;
 pub mod memory;
 mod refill;
 pub mod store;
 
+use blanking::Blanked;
 pub use memory::{MemoryWindows, WindowLimits};
 pub use store::{
     PackedChunk, RefillToken, RoomCopy, RoomWatch, RoomWindow, WindowChange, WindowRead,
@@ -39,6 +42,7 @@ pub struct Windows<S, H> {
     options: RefillOptions,
     refills: u64,
     packer: Packer,
+    unpacker: Unpacker,
 }
 
 impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
@@ -56,6 +60,7 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
             options,
             refills: 0,
             packer: Packer::new(),
+            unpacker: Unpacker::new(),
         }
     }
 
@@ -73,7 +78,7 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
     }
 }
 
-impl<S: WindowStore, H: HistoryStore> Projection for Windows<S, H> {
+impl<S: WindowStore + WindowRead, H: HistoryStore> Projection for Windows<S, H> {
     async fn open(&mut self, slot: Slot) -> Result<Position, StoreError> {
         match self.position(slot).await? {
             Some(position) => Ok(position),
@@ -86,23 +91,29 @@ impl<S: WindowStore, H: HistoryStore> Projection for Windows<S, H> {
     }
 
     async fn append(&mut self, step: SlotStep) -> Result<Appended, StoreError> {
-        let changes = step.changes.into_iter().map(|change| {
+        let mut changes = Vec::with_capacity(step.changes.len());
+        for mut change in step.changes {
+            let blanked = match self.blank(&mut change, step.expected).await? {
+                Blanked::Chunks(chunks) => chunks,
+                Blanked::Elsewhere(position) => return Ok(Appended::Other(position)),
+            };
             let epoch = change.position.epoch;
             let runs = change.runs.into_iter();
-            WindowChange {
+            changes.push(WindowChange {
                 chunks: runs
                     .flat_map(|run| pack_run(&mut self.packer, epoch, run))
                     .collect(),
+                blanked,
                 room: change.room,
                 state: change.state,
-            }
-        });
+            });
+        }
         let step = WindowStep {
             slot: step.slot,
             log: self.log.clone(),
             expected: step.expected,
             to: step.to,
-            changes: changes.collect(),
+            changes,
         };
         self.store.append(step).await
     }

@@ -131,6 +131,8 @@ fn shortcuts_are_caught() {
         (WINDOWS, Shortcut::IdsReadAgain, 100),
         (WINDOWS, Shortcut::CommentersNotStored, 100),
         (WINDOWS, Shortcut::MemoryKept, 100),
+        (WINDOWS, Shortcut::WindowsNotBlanked, 100),
+        (REFILL, Shortcut::RefillNotBlanked, 200),
         (REFILL, Shortcut::RefillUnfenced, 200),
         (REFILL, Shortcut::RefillUncounted, 200),
         (REFILL, Shortcut::RoomsListedFirst, 600),

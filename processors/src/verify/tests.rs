@@ -438,6 +438,7 @@ fn unchanged(state: StoredState) -> WindowChange {
             gift_memory_since: 0,
         },
         chunks: Vec::new(),
+        blanked: Vec::new(),
     }
 }
 

@@ -156,8 +156,9 @@ impl WindowStore for MemoryWindows {
 
     async fn append(&self, step: WindowStep) -> Result<Appended, StoreError> {
         let additions = step.changes.into_iter().map(|change| {
-            let additions = Additions::of_change(change.state, change.chunks)?;
-            Ok((change.room, additions))
+            let (room, state) = (change.room, change.state);
+            let additions = Additions::of_change(state, change.chunks, change.blanked)?;
+            Ok((room, additions))
         });
         let additions: Vec<(RoomId, Additions)> = additions.collect::<Result<_, StoreError>>()?;
         let mut held = self.slot(step.slot);
@@ -179,6 +180,10 @@ impl WindowStore for MemoryWindows {
             return Ok(Appended::Already);
         }
         if position != step.expected {
+            return Ok(Appended::Other(Some(position)));
+        }
+        let mut blanks = additions.iter();
+        if !blanks.all(|(room, additions)| held.has_blanked(room, additions)) {
             return Ok(Appended::Other(Some(position)));
         }
         for (room, additions) in additions {
@@ -298,6 +303,14 @@ impl SlotWindow {
             return self.position.is_none() && self.refill.is_some_and(is_ours);
         }
         self.position.is_none() && self.refill == Some((token, n))
+    }
+
+    /// Whether a room has every chunk that is blanked.
+    fn has_blanked(&self, room: &RoomId, additions: &Additions) -> bool {
+        let known = self.rooms.get(room);
+        known.map_or(additions.blanked.is_empty(), |room| {
+            room.has_blanked(additions)
+        })
     }
 
     /// Adds to a room; whether a broadcast is open in it then.

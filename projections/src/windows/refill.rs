@@ -2,7 +2,8 @@
 //!
 //! The watermark is read first and again before the end; every write carries the refill's token and
 //! counter. So of two refills that race, or of one that a wipe overtakes, at most one ends, and what
-//! it ends with is all rooms as of one watermark.
+//! it ends with is all rooms as of one watermark. The history may not be swept that far: what was
+//! erased up to there is left out while copying; states have followed their erasures themselves.
 
 use danmu_schemas::chunk::{CHUNK_LEN_MAX, ChunkBody};
 use danmu_schemas::codec;
@@ -11,6 +12,8 @@ use danmu_schemas::{Position, RoomId, Slot};
 
 use super::store::{PackedChunk, RefillToken, RoomCopy, WindowStore};
 use super::{Windows, pack};
+#[cfg(feature = "shortcuts")]
+use crate::erasures::Erasures;
 use crate::history::HistoryStore;
 use crate::projection::StoreError;
 #[cfg(feature = "shortcuts")]
@@ -91,7 +94,7 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
                 what: format!("the state of {room:?}"),
                 source,
             })?;
-        let chunks = self.newest_chunks(&room, &core).await?;
+        let chunks = self.newest_chunks(&room, &core, at).await?;
         Ok(Some(RoomCopy {
             room,
             state,
@@ -103,12 +106,24 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
         &mut self,
         room: &RoomId,
         core: &StateCore,
+        at: Position,
     ) -> Result<Vec<PackedChunk>, StoreError> {
-        let limit = self.options.events_max;
-        let tail = self
-            .history
-            .tail(room, core.generation, core.last_seq, limit)
-            .await?;
+        let (generation, limit) = (core.generation, self.options.events_max);
+        let history = &self.history;
+        let mut tail = history.tail(room, generation, core.last_seq, limit).await?;
+        let erasures = history.erasures(room, at).await?;
+        #[cfg(feature = "shortcuts")]
+        let erasures = match takes(Shortcut::RefillNotBlanked) {
+            true => Erasures::default(),
+            false => erasures,
+        };
+        for (_, event) in &mut tail {
+            let blanked = erasures.blank_event(generation, event);
+            blanked.map_err(|source| StoreError::Damaged {
+                what: format!("event {} of {room:?}", event.seq),
+                source,
+            })?;
+        }
         let mut chunks = Vec::new();
         for run in tail.chunk_by(|(a, _), (b, _)| a == b) {
             for part in run.chunks(CHUNK_LEN_MAX) {
@@ -118,7 +133,7 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
                     unsettled: Vec::new(),
                 };
                 let packer = &mut self.packer;
-                chunks.extend(pack(packer, core.generation, *epoch, first.seq, body));
+                chunks.extend(pack(packer, generation, *epoch, first.seq, body));
             }
         }
         Ok(chunks)

@@ -42,6 +42,9 @@ pub struct WindowChange {
     pub state: StateChange,
     /// Its new chunks, ascending.
     pub chunks: Vec<PackedChunk>,
+    /// What the step leaves of chunks that are stored, where it erased something: each takes the
+    /// place of the one that has the same header.
+    pub blanked: Vec<PackedChunk>,
 }
 
 /// A room as a refill copies it from the history.
@@ -74,7 +77,9 @@ pub trait WindowStore: Clone + Send + Sync + 'static {
         rooms: &[RoomId],
     ) -> impl Future<Output = Result<Loaded, StoreError>> + Send;
 
-    /// Stores a step if the slot is exactly at `expected`.
+    /// Stores a step if the slot is exactly at `expected` and every chunk that the step blanks is
+    /// there. Where one is not, the slot went back and came again with other borders: nothing is
+    /// stored, as if the slot were elsewhere.
     fn append(&self, step: WindowStep)
     -> impl Future<Output = Result<Appended, StoreError>> + Send;
 

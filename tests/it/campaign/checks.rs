@@ -1,7 +1,7 @@
 //! What must hold of the windows and of the history at any moment, against the truth.
 //!
 //! Windows: a slot with a position has exactly its rooms' states as of there, and of each room the end of
-//! its events, with all that the history does not have. History: at a slot's watermark all of its rooms,
+//! its events, with all that the history does not have and nothing that was erased. History: at a slot's watermark all of its rooms,
 //! states, events and facts; above it nothing that is not true.
 
 use danmu_projections::history::HistoryReader;
@@ -59,7 +59,7 @@ fn window_is_true(
             unsettled += usize::from(entry.offset > watermark.offset);
         }
     }
-    let known = truth.events_to(position);
+    let known = truth.events_left(position);
     let needed = known.len() - truth.events_to(watermark.min(position)).len();
     if !known.ends_with(&events) || events.len() < needed {
         return Err(("a window's events are not the truth's end", seqs(&events)));

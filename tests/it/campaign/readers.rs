@@ -1,7 +1,7 @@
 //! Who reads while the world goes on: clients that poll, and players that fetch segments.
 //!
 //! A client takes pages from the windows, or from the history where the window no longer has them. It must
-//! get every event of the generations that it sees once, in order and true; an answer that is not yet
+//! get every event of the generations that it sees once, in order and true, or blank where it was erased; an answer that is not yet
 //! possible is no answer. A segment's address must have one content for ever.
 
 use std::collections::BTreeMap;
@@ -169,9 +169,10 @@ impl Client {
 
     fn take(&mut self, world: &mut World, generation: Generation, events: Vec<Settled>) {
         let after = self.cursor.map_or(Seq::ZERO, |cursor| cursor.seq);
-        let truth = world.truth.room(self.room).events_after(generation, after);
-        let expected = truth.iter().map(|(_, event)| event);
-        if !expected.take(events.len()).eq(&events) {
+        let truth = world.truth.room(self.room);
+        let expected = truth.events_after(generation, after);
+        let mut pairs = events.iter().zip(expected);
+        if events.len() > expected.len() || !pairs.all(|(event, own)| truth.is_of(event, own)) {
             world.found(
                 "a hole, a repeat or false content",
                 format!("after {after}"),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use danmu_log::Record;
 use danmu_processors::settle::{Input, Room, settle};
+use danmu_projections::erasures::Erasures;
 use danmu_schemas::fact::Fact;
 use danmu_schemas::state::Field;
 use danmu_schemas::{Generation, Position, RoomId, Seq, Settled, Unsettled, codec};
@@ -83,6 +84,30 @@ impl RoomTruth {
     pub fn events_to(&self, at: Position) -> &[Numbered] {
         let is_in = |event: &Numbered| event.1.offset <= at.offset;
         &self.events[..self.events.partition_point(is_in)]
+    }
+
+    /// The same without what was erased up to there.
+    pub fn events_left(&self, at: Position) -> Vec<Numbered> {
+        let erasures = self.erasures(at);
+        let mut left = self.events_to(at).to_vec();
+        for (generation, event) in &mut left {
+            erasures.blank_event(*generation, event).unwrap();
+        }
+        left
+    }
+
+    /// What was erased up to a position.
+    pub fn erasures(&self, at: Position) -> Erasures {
+        let known = self.facts.partition_point(|fact| fact.position <= at);
+        Erasures::of_facts(&self.facts[..known])
+    }
+
+    /// Whether an event is the true one, or what an erasure in the log leaves of it.
+    pub fn is_of(&self, shown: &Settled, (generation, event): &Numbered) -> bool {
+        let mut left = event.clone();
+        let erasures = Erasures::of_facts(&self.facts);
+        erasures.blank_event(*generation, &mut left).unwrap();
+        [event, &left].contains(&shown)
     }
 
     /// One generation's visible events after a seq.

@@ -1,8 +1,8 @@
 //! What every projection promises: the suite of [`Projection`], run over the windows and the history.
 //!
 //! Each case is a function over an [`Engine`], a store with what makes its owners and what its readers
-//! see. What only windows promise is in [`windows`], [`refill`] and [`following`], what only a history
-//! does in [`history`], [`readers`] and [`broadcasts`]; there are the environments that adapters
+//! see. What only windows promise is in [`windows`], [`refill`], [`blanking`] and [`following`], what only
+//! a history does in [`history`], [`readers`] and [`broadcasts`]; there are the environments that adapters
 //! implement. A log is a script, and whatever is shown at a position is compared with what the script
 //! gives there.
 
@@ -18,6 +18,7 @@ use fastrand::Rng;
 
 use script::{Owner, Script, Standing, at, log};
 
+pub mod blanking;
 pub mod broadcasts;
 pub mod following;
 pub mod history;
@@ -82,6 +83,11 @@ macro_rules! window_conformance {
             a_version_never_comes_twice
             a_restart_keeps_a_slot_or_loses_it_whole
         );
+        $crate::environment_cases!($environment, blanking;
+            erased_content_leaves_with_its_erasure
+            a_refill_leaves_out_what_was_erased
+            what_is_blanked_must_be_there
+        );
         $crate::environment_cases!($environment, following;
             a_watch_is_told_of_everything_that_a_reader_would_see
             a_follower_misses_nothing
@@ -137,6 +143,9 @@ pub trait Engine: Clone + Send + Sync + 'static {
     /// An owner of the store.
     type Projection: Projection + 'static;
 
+    /// Whether what an event erased is blank as soon as that event is shown.
+    const BLANKS_AT_ONCE: bool;
+
     /// A further owner, of what is in `log`.
     fn owner(&self, log: &LogIdentity) -> Self::Projection;
 
@@ -180,7 +189,13 @@ async fn check_room<E: Engine>(engine: &E, script: &Script, room: &RoomId) -> an
         shown.standing.as_ref() == standing,
         "{room} at {position} has another state"
     );
-    let events = script.events(room, position);
+    let mut events = script.events(room, position);
+    if let (true, Some(standing)) = (E::BLANKS_AT_ONCE, standing) {
+        let now = standing.core().generation;
+        let left = script.events_left(room, position).into_iter();
+        let left = left.filter_map(|(generation, event)| (generation == now).then_some(event));
+        events = left.collect();
+    }
     let seqs = |events: &[Settled]| events.iter().map(|e| e.seq.0).collect::<Vec<_>>();
     ensure!(
         shown.events == events,

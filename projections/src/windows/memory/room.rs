@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use danmu_schemas::Position;
+use danmu_schemas::chunk::ChunkHeader;
 use danmu_schemas::codec::{self, Datum};
 use danmu_schemas::state::{EventMemoryBlock, GiftMemoryBlock, StateCore};
 
@@ -35,6 +36,7 @@ pub(super) struct Additions {
     event_memory_since: i64,
     gift_memory_since: i64,
     chunks: Vec<PackedChunk>,
+    pub(super) blanked: Vec<PackedChunk>,
 }
 
 /// A block of memory and the log clock of its last entry.
@@ -47,6 +49,7 @@ impl Additions {
     pub(super) fn of_change(
         change: StateChange,
         chunks: Vec<PackedChunk>,
+        blanked: Vec<PackedChunk>,
     ) -> Result<Self, StoreError> {
         let state = StoredState {
             core: change.core,
@@ -57,6 +60,7 @@ impl Additions {
         Ok(Self {
             event_memory_since: change.event_memory_since,
             gift_memory_since: change.gift_memory_since,
+            blanked,
             ..Self::of_copy(state, chunks)?
         })
     }
@@ -76,6 +80,7 @@ impl Additions {
             event_memory_since: i64::MIN,
             gift_memory_since: i64::MIN,
             chunks,
+            blanked: Vec::new(),
         })
     }
 }
@@ -89,11 +94,42 @@ impl Room {
         self.gift_memory.extend(additions.gift_memory);
         forget(&mut self.event_memory, additions.event_memory_since);
         forget(&mut self.gift_memory, additions.gift_memory_since);
+        for chunk in additions.blanked {
+            self.replace(chunk);
+        }
         for chunk in additions.chunks {
             self.events += chunk.header.count as usize;
             self.bytes += chunk.bytes.len();
             self.chunks.push_back(Arc::new(chunk));
         }
+    }
+
+    /// Whether every chunk that is blanked is there.
+    pub(super) fn has_blanked(&self, additions: &Additions) -> bool {
+        let mut blanked = additions.blanked.iter();
+        blanked.all(|chunk| self.place_of(&chunk.header).is_some())
+    }
+
+    fn replace(&mut self, chunk: PackedChunk) {
+        let place = self.place_of(&chunk.header);
+        let place = place.expect("an append looks first whether it is there");
+        self.bytes -= self.chunks[place].bytes.len();
+        self.bytes += chunk.bytes.len();
+        self.chunks[place] = Arc::new(chunk);
+    }
+
+    /// Where the chunk with that header is.
+    fn place_of(&self, header: &ChunkHeader) -> Option<usize> {
+        let place = self.place_after(Position::new(header.epoch, header.last_offset - 1));
+        let chunk = self.chunks.get(place)?;
+        (chunk.header == *header).then_some(place)
+    }
+
+    /// The place of the first chunk whose last record stands after `after`.
+    fn place_after(&self, after: Position) -> usize {
+        self.chunks.partition_point(|chunk| {
+            Position::new(chunk.header.epoch, chunk.header.last_offset) <= after
+        })
     }
 
     /// The state with its memory.
@@ -122,10 +158,8 @@ impl Room {
 
     /// The chunks whose last record stands after `after`.
     pub(super) fn chunks_since(&self, after: Position) -> Vec<Arc<PackedChunk>> {
-        let known = self.chunks.partition_point(|chunk| {
-            Position::new(chunk.header.epoch, chunk.header.last_offset) <= after
-        });
-        self.chunks.range(known..).cloned().collect()
+        let news = self.place_after(after);
+        self.chunks.range(news..).cloned().collect()
     }
 
     /// Lets chunks go from the front; the newest stays.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use danmu_projections::windows::{RoomWatch, WindowRead};
 use danmu_schemas::chunk::Unpacker;
-use danmu_schemas::{Position, RoomId, Settled};
+use danmu_schemas::{Generation, Position, RoomId, Seq, Settled};
 use tokio::time::timeout;
 
 use super::script::{Owner, Script, Standing, at, log};
@@ -61,29 +61,30 @@ pub async fn a_follower_misses_nothing<E: WindowEnvironment>(env: &E) -> anyhow:
             let mut watch = windows.watch(&room).await?;
             let mut unpacker = Unpacker::new();
             let mut after = Position::BEGIN;
-            let mut followed: Vec<Settled> = Vec::new();
+            let mut last_seq = None;
             loop {
                 let window = windows.since(&room, after).await?;
+                let known = after;
+                let mut news: Vec<(Generation, Settled)> = Vec::new();
                 for chunk in &window.chunks {
                     let header = chunk.header;
                     let last = Position::new(header.epoch, header.last_offset);
                     ensure!(last > after, "a chunk up to {last} after {after}");
                     after = last;
-                    followed.extend(unpacker.unpack(&chunk.bytes)?.1.settled);
+                    let settled = unpacker.unpack(&chunk.bytes)?.1.settled.into_iter();
+                    news.extend(settled.map(|event| (header.generation, event)));
                 }
                 if let (Some(position), Some(state)) = (window.slot_position, &window.state) {
                     let standing = script.standing(&room, position);
                     let core = standing.map(|standing| &standing.core);
                     ensure!(core == Some(&state.core), "another state at {position}");
-                    let last = followed.last().map(|event| event.seq);
-                    let expected = script.events(&room, position).last().map(|e| e.seq);
-                    ensure!(
-                        last == expected,
-                        "at {position}: {last:?}, not {expected:?}"
-                    );
+                    let mut left = script.events_left(&room, position);
+                    left.retain(|(_, event)| event.offset > known.offset);
+                    ensure!(news == left, "other news at {position} after {known}");
+                    last_seq = news.last().map(|(_, event)| event.seq).or(last_seq);
                 }
                 if window.slot_position == Some(script.end()) {
-                    return Ok(followed);
+                    return anyhow::Ok(last_seq);
                 }
                 is_told(&mut watch, window.version).await?;
             }
@@ -94,8 +95,8 @@ pub async fn a_follower_misses_nothing<E: WindowEnvironment>(env: &E) -> anyhow:
         owner.step(3).await?;
         tokio::task::yield_now().await;
     }
-    let followed = following.await??;
-    ensure!(followed == script.all_events(&room), "events are missing");
+    let last_seq = following.await??;
+    ensure!(last_seq > Some(Seq(100)), "nothing was followed");
     check_shown(&engine, &script).await
 }
 

@@ -56,6 +56,8 @@ impl<H: HistoryStore> HistoryEngine<H> {
 impl<H: HistoryStore> Engine for HistoryEngine<H> {
     type Projection = HistoryWriter<H>;
 
+    const BLANKS_AT_ONCE: bool = false;
+
     fn owner(&self, log: &LogIdentity) -> HistoryWriter<H> {
         HistoryWriter::new(self.history.clone(), log.clone())
     }

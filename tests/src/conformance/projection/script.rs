@@ -9,6 +9,7 @@ use std::ops::Range;
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use danmu_processors::settle::{Input, Room, settle};
+use danmu_projections::erasures::Erasures;
 use danmu_projections::projection::{Appended, Projection, RoomChange, SlotStep};
 use danmu_schemas::codec::{self, Datum};
 use danmu_schemas::event::*;
@@ -149,6 +150,14 @@ pub fn hide(user: &str, since_at: i64) -> Body<'static> {
     })
 }
 
+/// The erasure of some events.
+pub fn erase_seqs(seqs: &[u64]) -> Body<'static> {
+    Body::Erase(Erase {
+        target_seqs: seqs.to_vec(),
+        target_user: None,
+    })
+}
+
 /// The erasure of a user.
 pub fn erase(user: &str) -> Body<'static> {
     Body::Erase(Erase {
@@ -253,10 +262,20 @@ impl Script {
         events.cloned().collect()
     }
 
-    /// A room's visible events of all generations, in the order of the log.
-    pub fn all_events(&self, room: &RoomId) -> Vec<Settled> {
-        let of_room = self.events.iter().filter(|((of, _), _)| of == room);
-        of_room.flat_map(|(_, events)| events).cloned().collect()
+    /// What is left of a room's visible events of all generations up to a position, in the order of the
+    /// log, where everything that was erased up to there is blank.
+    pub fn events_left(&self, room: &RoomId, position: Position) -> Vec<(Generation, Settled)> {
+        let facts: Vec<Fact> = self.facts(room, position).cloned().collect();
+        let erasures = Erasures::of_facts(&facts);
+        let mut left = Vec::new();
+        for (of, generation) in self.events.keys().filter(|(of, _)| of == room) {
+            for mut event in self.events_of(of, *generation, position) {
+                let blanked = erasures.blank_event(*generation, &mut event);
+                blanked.expect("the script encoded it");
+                left.push((*generation, event));
+            }
+        }
+        left
     }
 
     /// A room's facts up to a position, in the order of the log.
@@ -385,6 +404,7 @@ fn random_body(rng: &mut Rng, n: usize, now: i64) -> Body<'static> {
         94 => Body::BroadcastInterrupt(Reason { reason: None }),
         95 => Body::BroadcastResume(Reason { reason: None }),
         96 => Body::Reset,
+        97 if n % 2 == 0 => erase_seqs(&[rng.u64(1..20)]),
         97 => erase(&user),
         _ => Body::Leave,
     }

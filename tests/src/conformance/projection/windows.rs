@@ -78,6 +78,8 @@ pub async fn engine<E: WindowEnvironment>(
 impl<W: WindowStore + WindowRead, H: HistoryStore> Engine for WindowEngine<W, H> {
     type Projection = Windows<W, H>;
 
+    const BLANKS_AT_ONCE: bool = true;
+
     fn owner(&self, log: &LogIdentity) -> Windows<W, H> {
         let reader = HistoryReader::new(self.history.clone(), log.clone());
         let options = RefillOptions {
