@@ -15,6 +15,8 @@ mod moderation;
 mod openapi;
 mod operation;
 mod projection;
+#[cfg(feature = "cluster")]
+mod stack;
 mod stopped;
 mod tidy;
 mod verdicts;

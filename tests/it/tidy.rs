@@ -18,7 +18,7 @@ struct Rule {
     never: &'static [&'static str],
 }
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     Rule {
         package: "danmu-schemas",
         ours: &[],
@@ -50,6 +50,11 @@ const RULES: [Rule; 6] = [
         package: "danmu-api",
         ours: &["danmu-schemas", "danmu-projections"],
         never: &["rdkafka", "redis", "scylla", "fjall"],
+    },
+    Rule {
+        package: "danmu-stack",
+        ours: &[],
+        never: &["tokio", "axum", "rdkafka", "redis", "scylla", "fjall"],
     },
 ];
 

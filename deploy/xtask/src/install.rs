@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use danmu_stack::cache;
 
 use crate::run::{cargo, program};
 
@@ -46,12 +47,4 @@ pub fn python_with_fastavro() -> Result<PathBuf> {
         program(&python, &["-m", "pip", "install", "--quiet", &package]).check()?;
     }
     Ok(python)
-}
-
-fn cache() -> Result<PathBuf> {
-    if let Some(directory) = std::env::var_os("XTASK_CACHE") {
-        return Ok(directory.into());
-    }
-    let home = std::env::var_os("HOME").context("neither XTASK_CACHE nor HOME is set")?;
-    Ok(Path::new(&home).join(".cache/danmu"))
 }

@@ -1,4 +1,4 @@
-//! The developer's commands: `cargo xtask lint`, `cargo xtask test` and `cargo xtask bench`.
+//! The developer's commands: `cargo xtask lint`, `test`, `stack` and `bench`.
 //!
 //! Each installs what it needs and is missing, or says exactly what to install. They run the
 //! project's own tools and nothing else: what is checked lives in the tests and the lint settings.
@@ -6,6 +6,7 @@
 mod bench;
 mod install;
 mod run;
+mod stack;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -29,6 +30,9 @@ enum Command {
         #[arg(trailing_var_arg = true)]
         arguments: Vec<String>,
     },
+    /// The real servers on this machine, without containers
+    #[command(subcommand)]
+    Stack(stack::Command),
     /// The figures against their peers
     Bench {
         /// How it is all built
@@ -44,9 +48,13 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Lint => lint(),
         Command::Test { arguments } => test(&arguments),
+        Command::Stack(command) => stack::stack(command),
         Command::Bench { profile, arguments } => bench::bench(&profile, &arguments),
     }
 }
+
+/// What is linted and tested beyond the defaults: one build for all of it.
+const FEATURES: &str = "danmu-tests/cluster";
 
 fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"]).check()?;
@@ -54,6 +62,8 @@ fn lint() -> Result<()> {
         "clippy",
         "--workspace",
         "--all-targets",
+        "--features",
+        FEATURES,
         "--quiet",
         "--",
         "-D",
@@ -76,7 +86,7 @@ fn lint() -> Result<()> {
 
 fn test(arguments: &[String]) -> Result<()> {
     let python = install::python_with_fastavro()?;
-    let mut command = cargo(&["test", "--workspace"]);
+    let mut command = cargo(&["test", "--workspace", "--features", FEATURES]);
     command
         .arguments(arguments)
         .environment("XTASK_PYTHON", &python);
