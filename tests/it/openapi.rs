@@ -226,6 +226,64 @@ fn every_answer_is_as_its_schema_says() {
     document.check("Problem", &bad);
 }
 
+#[test]
+fn other_methods_and_paths_are_told_what_there_is() {
+    let (_data, server) = start();
+    let document = Document::of(&server);
+    for (path, item) in document.0["paths"].as_object().unwrap() {
+        let at = path
+            .replace("{room}", "r1")
+            .replace("{broadcast}", "1:1")
+            .replace("{n}", "0");
+        let served: BTreeSet<_> = item.as_object().unwrap().keys().cloned().collect();
+        for method in ["get", "post", "put", "patch", "delete"] {
+            if served.contains(method) {
+                continue;
+            }
+            let (status, allow, problem) = ask(&server, method, &at);
+            assert_eq!(status, 405, "{method} {at}");
+            document.check("Problem", &problem);
+            let allowed = allow.split(',').map(|method| method.trim().to_lowercase());
+            let allowed: BTreeSet<_> = allowed.filter(|method| method != "head").collect();
+            assert_eq!(allowed, served, "{method} {at}");
+        }
+    }
+    for nowhere in [
+        "/",
+        "/v1",
+        "/v1/rooms/r1/",
+        "/v1/rooms/r1/nothing",
+        "/docs/",
+    ] {
+        let (status, _, problem) = ask(&server, "get", nowhere);
+        assert_eq!(status, 404, "{nowhere}");
+        document.check("Problem", &problem);
+    }
+}
+
+/// The status of an answer that refuses, its `Allow` and its problem.
+fn ask(server: &Server, method: &str, path: &str) -> (u16, String, Value) {
+    let request = ureq::http::Request::builder()
+        .method(method.to_uppercase().as_str())
+        .uri(format!("{}{path}", server.url()))
+        .body(())
+        .unwrap();
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .build()
+        .into();
+    let mut answer = agent.run(request).unwrap();
+    let header = |name: &str| {
+        let value = answer.headers().get(name);
+        value.map_or("", |value| value.to_str().unwrap()).to_owned()
+    };
+    let (content_type, allow) = (header("content-type"), header("allow"));
+    assert_eq!(content_type, "application/problem+json", "{method} {path}");
+    let problem = answer.body_mut().read_json().unwrap();
+    (answer.status().as_u16(), allow, problem)
+}
+
 /// A show in which every kind that HTTP takes happens.
 fn show() -> Value {
     let user = json!({"id": "u1", "name": "Ann", "ext": {"avatar": "a.png"}});

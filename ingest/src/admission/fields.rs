@@ -171,7 +171,7 @@ impl<'f> Fields<'f> {
     where
         T: TryFrom<i64> + PartialOrd + std::fmt::Display,
     {
-        let Some(number) = self.take(name)?.as_i64() else {
+        let Some(number) = whole(&self.take(name)?) else {
             return self.bad(name, "is not a whole number");
         };
         match T::try_from(number) {
@@ -230,7 +230,7 @@ impl<'f> Fields<'f> {
         if !(1..=len_max).contains(&values.len()) {
             return self.bad(name, format!("has not 1 to {len_max} seqs"));
         }
-        let seq = |value: &Value| value.as_i64().filter(|seq| *seq > 0);
+        let seq = |value: &Value| whole(value).filter(|seq| *seq > 0);
         match values
             .iter()
             .map(|value| Some(seq(value)? as u64))
@@ -311,4 +311,16 @@ impl<'f> Fields<'f> {
         self.error(name, reason);
         None
     }
+}
+
+/// A whole number, however it is written: to JSON Schema `74.0` and `7.4e1` are the integer 74.
+fn whole(value: &Value) -> Option<i64> {
+    /// Later than any moment. The JSON reader's floats are a few units off in their last place, which up
+    /// to here is far less than 1: no number is taken for its neighbour.
+    const EXACT_MAX: f64 = (1_u64 << 49) as f64;
+    let written_otherwise = || {
+        let number = value.as_f64()?;
+        (number.fract() == 0.0 && number.abs() <= EXACT_MAX).then_some(number as i64)
+    };
+    value.as_i64().or_else(written_otherwise)
 }

@@ -318,6 +318,33 @@ fn limits_of_the_kinds() {
 }
 
 #[test]
+fn a_whole_number_may_be_written_with_a_fraction() {
+    let admit = |numbers: &str| {
+        let body = format!(r#"{{"kind": "erase", "target_seqs": {numbers}}}"#);
+        admit_as(&Caller::unauthenticated_local(), None, body.as_bytes())
+    };
+    let erased = |numbers: &str| admit(numbers).unwrap()[0].body.clone();
+    assert_eq!(erased("[74.0, 7.4e1]"), erased("[74, 74]"));
+    assert_eq!(erased("[562949953421312.0]"), erased("[562949953421312]"));
+    for number in ["74.5", "-1.0", "562949953421313.0", "1e300"] {
+        assert_eq!(
+            outcome(admit(&format!("[{number}]"))),
+            "invalid 0 target_seqs: holds what is no seq",
+            "{number}"
+        );
+    }
+    check(
+        json!([
+            {"kind": "rules", "slow_ms": 120_001.0},
+            {"kind": "rules", "slow_ms": 0.5},
+        ]),
+        expect![[r#"
+            invalid 0 slow_ms: is not within 0 and 120000
+            invalid 1 slow_ms: is not a whole number"#]],
+    );
+}
+
+#[test]
 fn a_request_is_one_event_or_a_short_array() {
     let local = Caller::unauthenticated_local();
     let of = |body: &[u8]| outcome(admit_as(&local, None, body));

@@ -22,11 +22,15 @@ use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_hist
 
 use super::answers::Ready;
 
-/// What is asked of the server, by method and route.
-const SURFACES: [(Method, &str, &str); 7] = [
+/// What is asked of the server, by method and route: every route of the OpenAPI document.
+const SURFACES: [(Method, &str, &str); 13] = [
     (Method::POST, "/v1/rooms/{room}/events", "publish"),
     (Method::POST, "/v1/rooms/{room}/likes", "like"),
     (Method::GET, "/v1/rooms/{room}/events", "poll"),
+    (Method::GET, "/v1/rooms/{room}/verdicts", "verdicts"),
+    (Method::GET, "/v1/rooms/{room}", "room"),
+    (Method::GET, "/v1/rooms/{room}/users", "users"),
+    (Method::GET, "/v1/rooms", "rooms"),
     (Method::GET, "/v1/rooms/{room}/broadcasts", "broadcasts"),
     (
         Method::GET,
@@ -43,6 +47,8 @@ const SURFACES: [(Method, &str, &str); 7] = [
         "/v1/rooms/{room}/broadcasts/{broadcast}/export",
         "export",
     ),
+    (Method::GET, "/openapi.json", "document"),
+    (Method::GET, "/docs", "page"),
 ];
 /// The name of whatever else is asked; it comes after the others.
 const OTHER: &str = "other";
@@ -152,4 +158,33 @@ fn surface_of(method: &Method, route: Option<&str>) -> usize {
 
 fn class_of(status: StatusCode) -> usize {
     usize::from(status.as_u16() / 100).clamp(1, STATUSES.len()) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_route_of_the_document_is_a_surface() {
+        let document = include_str!("../../../../docs/openapi.json");
+        let document: serde_json::Value = serde_json::from_str(document).unwrap();
+        let documented: BTreeSet<_> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().unwrap().keys();
+                methods.map(move |method| (method.to_uppercase(), path.as_str()))
+            })
+            .collect();
+        let counted: BTreeSet<_> = SURFACES
+            .iter()
+            .map(|(method, path, _)| (method.to_string(), *path))
+            .collect();
+        assert_eq!(documented, counted);
+        let names: BTreeSet<_> = SURFACES.iter().map(|(_, _, name)| name).collect();
+        assert_eq!(names.len(), SURFACES.len(), "a name is used twice");
+    }
 }
