@@ -15,6 +15,7 @@ mod chunks;
 mod facts;
 mod fingerprint;
 mod pass;
+mod pinned;
 mod remembered;
 mod report;
 mod room;
