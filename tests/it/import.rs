@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use danmu_tests::server::{Server, assert_verified};
+use danmu_tests::server::{self, Server, assert_verified, ended};
+use expect_test::expect;
 use serde_json::Value;
+
+/// Where nobody listens: what is wrong with a file is told before a server is asked.
+const NOWHERE: &str = "http://127.0.0.1:1";
 
 #[test]
 fn every_format_is_read_back_whole() {
@@ -50,6 +54,114 @@ fn real_files_are_read_back_whole() {
     }
     server.kill();
     assert_verified(data.path());
+}
+
+#[test]
+fn what_is_refused_is_told_by_reason_and_entry() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    let import = |file: &str| {
+        let file = own_files().join(file);
+        let import = server::import(&file, "show", server.url()).spawn();
+        ended(import.unwrap()).1
+    };
+    expect![[r#"
+        12 entries: 8 sent, 0 already there, 4 refused
+          refused 1: no content (entries 10)
+          refused 1: no vpos (entries 11)
+          refused 1: text holds a bidirectional override (entries 9)
+          refused 1: text is blank (entries 7)
+    "#]]
+    .assert_eq(&import("niconico.json"));
+    expect![[r#"
+        12 entries: 0 sent, 8 already there, 4 refused
+          refused 1: no content (entries 10)
+          refused 1: no vpos (entries 11)
+          refused 1: text holds a bidirectional override (entries 9)
+          refused 1: text is blank (entries 7)
+    "#]]
+    .assert_eq(&import("niconico.json"));
+}
+
+#[test]
+fn a_file_of_blanks_opens_no_broadcast() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    let file = data.path().join("blanks.json");
+    let blanks = r#"[{"content":" ","vpos":1,"date":5},{"content":"\u3000\n","vpos":2,"date":6}]"#;
+    std::fs::write(&file, blanks).unwrap();
+    for live in [&[][..], &["--live"]] {
+        let mut import = server::import(&file, "show", server.url());
+        let (code, told, complained) = ended(import.args(live).spawn().unwrap());
+        assert_eq!(code, Some(0), "{complained}");
+        assert!(told.starts_with("2 entries: 0 sent, 0 already there, 2 refused\n"));
+    }
+    assert_eq!(server.get("/v1/rooms/show/events")["head"], 0);
+}
+
+#[test]
+fn a_file_that_is_no_recording_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |content: &[u8], options: &[&str], expected: &str| {
+        let file = folder.path().join("file");
+        std::fs::write(&file, content).unwrap();
+        let mut import = server::import(&file, "show", NOWHERE);
+        let (code, told, complained) = ended(import.args(options).spawn().unwrap());
+        assert_eq!((code, told.as_str()), (Some(1), ""));
+        let complained = complained.replace(file.to_str().unwrap(), "FILE");
+        assert!(complained.starts_with(expected), "{complained}");
+    };
+    let empty = "danmu: read FILE: the file is empty\n";
+    check(b"", &[], empty);
+    check(b" \n\n", &["--format", "jsonl"], empty);
+    let compressed = "danmu: read FILE: the file is compressed: unpack it first\n";
+    check(b"\x1f\x8b\x08\x00", &[], compressed);
+    let unknown = "danmu: read FILE: the format is not known: give --format\n";
+    check(b"12:00 hi", &[], unknown);
+    let no_json = "danmu: read FILE: the file is not the JSON that its format asks for: ";
+    check(b"[{", &[], no_json);
+    let no_xml = "danmu: read FILE: the file is not well-formed XML: ";
+    check(b"<i><d p=", &[], no_xml);
+    let no_entries = "danmu: FILE has no entries\n";
+    check(b"[]", &[], no_entries);
+    check(b"{\"text\":\"hi\"}", &["--format", "xml"], no_entries);
+    let undated = br#"[{"content":"hi","vpos":1,"date":0}]"#;
+    let no_start = "danmu: the file does not say when the show began: give --started-at\n";
+    check(undated, &[], no_start);
+}
+
+#[test]
+fn format_and_start_can_be_said() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    let file = data.path().join("file");
+    // It begins like no format, and no line says when the show began.
+    std::fs::write(&file, "#\n{\"text\":\"hi\",\"show_ms\":1500}\n").unwrap();
+    let started_at = "2023-11-14T22:13:20Z";
+    let (code, told, complained) = ended(
+        server::import(&file, "show", server.url())
+            .args(["--format", "jsonl", "--started-at", started_at])
+            .spawn()
+            .unwrap(),
+    );
+    assert_eq!(code, Some(0), "{complained}");
+    let expected =
+        "2 entries: 1 sent, 0 already there, 1 refused\n  refused 1: no JSON (entries 0)\n";
+    assert_eq!(told, expected);
+    let events = server.events("show");
+    assert_eq!(events[0]["zero_at"], 1_700_000_000_000_u64);
+    assert_eq!(events[1]["at"], 1_700_000_001_500_u64);
+
+    // What is said goes before what the file says.
+    let file = own_files().join("niconico.json");
+    let (code, _, complained) = ended(
+        server::import(&file, "dated", server.url())
+            .args(["--started-at", started_at])
+            .spawn()
+            .unwrap(),
+    );
+    assert_eq!(code, Some(0), "{complained}");
+    assert_eq!(server.events("dated")[0]["zero_at"], 1_700_000_000_000_u64);
 }
 
 /// Seqs are dense, segments hold the same events at their own times, exports tell the same.

@@ -5,12 +5,12 @@
 //! that missed its moment (the server was quicker than its killer) is counted as a random kill.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use danmu_tests::server::{Server, assert_verified, danmu, run};
+use danmu_tests::recording;
+use danmu_tests::server::{self, Server, assert_verified, run};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -81,7 +81,7 @@ impl Show {
     fn new() -> Self {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("show.jsonl");
-        std::fs::write(&file, show()).unwrap();
+        std::fs::write(&file, recording::jsonl(COMMENTS)).unwrap();
         Self {
             data,
             file,
@@ -183,9 +183,7 @@ impl Show {
     }
 
     fn import(&self, server: &Server, room: &str) -> Child {
-        danmu()
-            .args(["import", "--room", room, "--to", server.url()])
-            .arg(&self.file)
+        server::import(&self.file, room, server.url())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -203,7 +201,6 @@ impl Show {
     /// Every file is imported again: then each room is the file, and the history is the log.
     fn check(&self) {
         let server = Server::start(self.data.path());
-        let expected: Vec<String> = (0..COMMENTS).map(text).collect();
         let random = (0..4).map(|n| format!("random-{n}"));
         for room in random.chain(self.seen.keys().cloned()) {
             let survived = head(&server, &room);
@@ -211,21 +208,12 @@ impl Show {
             assert!(survived >= seen, "{room} had {seen} events, has {survived}");
             let imported = self.import(&server, &room).wait().unwrap();
             assert!(imported.success(), "{room}");
-            check_room(&server, &room, &expected);
+            recording::assert_whole(&server, &room, COMMENTS);
             eprintln!("{room}: {survived} events had survived");
         }
         server.kill();
         assert_verified(self.data.path());
     }
-}
-
-fn check_room(server: &Server, room: &str, expected: &[String]) {
-    let events = server.events(room);
-    let seqs = events.iter().map(|event| event["seq"].as_u64().unwrap());
-    assert!(seqs.eq(1..=events.len() as u64), "{room}");
-    let comments = events.iter().filter(|event| event["kind"] == "comment");
-    let texts = comments.map(|event| event["text"].as_str().unwrap());
-    assert!(texts.eq(expected.iter().map(String::as_str)), "{room}");
 }
 
 /// How many events the room shows.
@@ -237,19 +225,4 @@ fn head(server: &Server, room: &str) -> u64 {
 fn end(mut import: Child) {
     import.kill().unwrap();
     import.wait().unwrap();
-}
-
-/// A made-up show of [`COMMENTS`] comments, ten a second.
-fn show() -> String {
-    let mut lines = String::new();
-    for n in 0..COMMENTS {
-        let at = 1_700_000_000_000_u64 + n as u64 * 100;
-        let text = text(n);
-        writeln!(lines, r#"{{"kind":"comment","at":{at},"text":"{text}"}}"#).unwrap();
-    }
-    lines
-}
-
-fn text(n: usize) -> String {
-    format!("comment {n}")
 }

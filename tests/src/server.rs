@@ -38,6 +38,26 @@ pub fn run(arguments: &[&str]) -> Output {
     danmu().args(arguments).output().expect("the binary runs")
 }
 
+/// The command that imports a file into a room of the server at `url`.
+pub fn import(file: &Path, room: &str, url: &str) -> Command {
+    let mut command = danmu();
+    command
+        .arg("import")
+        .arg(file)
+        .args(["--room", room, "--to", url])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// How an import ended: its code, what it told and of what it complained.
+pub fn ended(import: Child) -> (Option<i32>, String, String) {
+    let output = import.wait_with_output().expect("it ends");
+    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+    let (told, complained) = (text(output.stdout), text(output.stderr));
+    (output.status.code(), told, complained)
+}
+
 /// Sends a process SIGTERM.
 pub fn terminate(process: &Child) {
     let kill = format!("kill -TERM {}", process.id());
@@ -194,10 +214,9 @@ impl Server {
 
     /// Imports a file into a room; the test fails unless every entry is accounted for.
     pub fn import(&self, file: &Path, room: &str) {
-        let file = file.to_str().expect("a path in UTF-8");
-        let output = run(&["import", file, "--room", room, "--to", self.url()]);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{told}");
+        let child = import(file, room, self.url()).spawn();
+        let (code, told, complained) = ended(child.expect("the binary runs"));
+        assert_eq!(code, Some(0), "{told}{complained}");
     }
 
     /// Every event of a room, page by page from its first, at full density.

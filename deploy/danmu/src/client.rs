@@ -1,8 +1,9 @@
 //! A server as its clients see it: requests over HTTP that are repeated until a deadline.
 //!
 //! A lost connection, a 429 and a 503 say nothing about whether the request will work a moment later,
-//! so they are retried with the same bytes; events carry their ids, so a repeat is harmless. Every
-//! other answer is handed to the caller.
+//! so they are retried with the same bytes; events carry their ids, so a repeat is harmless. A server
+//! that says when to come back is not asked before. No attempt outlives the deadline. Every other answer
+//! is handed to the caller.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -11,12 +12,15 @@ use serde_json::Value;
 use ureq::http::{Response, header};
 use ureq::{Agent, Body};
 
+#[cfg(test)]
+mod tests;
+
 /// How long a request is repeated before the command gives up. Below the two minutes in which the
 /// server knows a repeat by its id.
 const RETRY_FOR: Duration = Duration::from_secs(90);
 /// How long one attempt may take; longer than any long poll.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(40);
-/// The first pause between two attempts; it doubles.
+/// The first pause between two attempts; it doubles. No attempt has less time.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(3);
@@ -45,9 +49,9 @@ pub struct Answer {
 
 /// The server did not answer in time.
 #[derive(Debug, thiserror::Error)]
-#[error("the server gave no final answer for {} s, at last: {last}", waited.as_secs())]
+#[error("the server gave no final answer within {} s, at last: {last}", within.as_secs())]
 pub struct Unreachable {
-    waited: Duration,
+    within: Duration,
     last: String,
 }
 
@@ -78,7 +82,6 @@ impl Server {
     ) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(ATTEMPT_TIMEOUT))
             .build()
             .into();
         Self {
@@ -98,14 +101,14 @@ impl Server {
     /// GETs `path`, which begins with a slash.
     pub fn get(&self, path: &str) -> Result<Answer, Unreachable> {
         let url = format!("{}{path}", self.base);
-        self.repeat(|| self.authorized(self.agent.get(&url)).call())
+        self.repeat(|within| bounded(self.authorized(self.agent.get(&url)), within).call())
     }
 
     /// POSTs a JSON body to `path`.
     pub fn post(&self, path: &str, body: &[u8]) -> Result<Answer, Unreachable> {
         let url = format!("{}{path}", self.base);
-        self.repeat(|| {
-            self.authorized(self.agent.post(&url))
+        self.repeat(|within| {
+            bounded(self.authorized(self.agent.post(&url)), within)
                 .header(header::CONTENT_TYPE, "application/json")
                 .send(body)
         })
@@ -115,12 +118,7 @@ impl Server {
     /// first byte is not repeated, because what was copied cannot be taken back.
     pub fn copy(&self, path: &str, out: &mut impl Write) -> Result<u64, CopyError> {
         let url = format!("{}{path}", self.base);
-        let mut response = self
-            .authorized(self.agent.get(&url))
-            .config()
-            .timeout_global(None)
-            .build()
-            .call()?;
+        let mut response = self.authorized(self.agent.get(&url)).call()?;
         if response.status().as_u16() != 200 {
             let (answer, _) = read(response)?;
             return Err(CopyError::Answered(describe(&answer)));
@@ -131,23 +129,25 @@ impl Server {
     /// Attempts until there is a last word or the time is over.
     fn repeat(
         &self,
-        attempt: impl Fn() -> Result<Response<Body>, ureq::Error>,
+        attempt: impl Fn(Duration) -> Result<Response<Body>, ureq::Error>,
     ) -> Result<Answer, Unreachable> {
         let deadline = Instant::now() + self.retry_for;
         let mut pause = PAUSE_MIN;
         loop {
-            let (last, wait) = match attempt().and_then(read) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let within = left.clamp(PAUSE_MIN, ATTEMPT_TIMEOUT);
+            let (last, wait) = match attempt(within).and_then(read) {
                 Ok((answer, _)) if !matches!(answer.status, 429 | 503) => return Ok(answer),
                 Ok((answer, retry_after)) => (describe(&answer), retry_after.unwrap_or(pause)),
                 Err(error) => (error.to_string(), pause),
             };
             if Instant::now() + wait >= deadline {
                 return Err(Unreachable {
-                    waited: self.retry_for,
+                    within: self.retry_for,
                     last,
                 });
             }
-            std::thread::sleep(wait.min(PAUSE_MAX));
+            std::thread::sleep(wait);
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
@@ -158,6 +158,11 @@ impl Server {
             None => request,
         }
     }
+}
+
+/// The request, given up when it takes longer than `within`.
+fn bounded<B>(request: ureq::RequestBuilder<B>, within: Duration) -> ureq::RequestBuilder<B> {
+    request.config().timeout_global(Some(within)).build()
 }
 
 fn read(mut response: Response<Body>) -> Result<(Answer, Option<Duration>), ureq::Error> {

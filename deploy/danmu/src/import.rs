@@ -1,36 +1,47 @@
-//! `danmu import`: brings a recorded comment file into a server as a recorded broadcast.
+//! `danmu import`: brings a recorded comment file into a server, or plays it there as a live show.
 //!
-//! `format` tells the formats apart, one module each reads them into a `recording`, `plan` sorts and
-//! names the events, and `transfer` sends what the room does not have. All but the last are pure.
+//! `format` tells the formats apart, one module each reads them into a `recording`, and `plan` sorts
+//! and names the events. `transfer` sends what the room does not have as a recorded broadcast; `show`
+//! says when a live show sends what, and `live` sends it; both write through `room`, and `outcome` tells
+//! what became of each entry. All but `transfer`, `live` and `room` are pure.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, channel};
 
 use anyhow::Context;
 use danmu_schemas::RoomId;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use format::Format;
+use live::{Run, play};
 use plan::Plan;
-use transfer::{Outcome, transfer};
+use show::Pace;
+use transfer::transfer;
 
 use crate::client::Server;
+use crate::serve::signalled;
 
 mod format;
 mod jsonl;
+mod live;
 mod niconico;
+mod outcome;
 mod plan;
 mod recording;
+mod room;
+mod show;
 #[cfg(test)]
 mod tests;
 mod transfer;
 mod twitch;
 mod xml;
 
-/// How many entries of each reason the summary names.
-const ENTRIES_NAMED_MAX: usize = 20;
+/// The exit code of a live show that a second signal cut off: its broadcast stays open.
+const EXIT_CUT_OFF: i32 = 130;
 
 /// What `danmu import` is asked to do.
 #[derive(Debug, clap::Args)]
@@ -52,6 +63,12 @@ pub struct ImportArgs {
     /// When the show began (RFC 3339), before what the file says
     #[arg(long)]
     started_at: Option<Timestamp>,
+    /// Play it as a live show of now, instead of a recorded one
+    #[arg(long)]
+    live: bool,
+    /// How many times faster than it was recorded a live show is played
+    #[arg(long, default_value = "1x", requires = "live")]
+    pace: Pace,
 }
 
 /// Imports a file; the code is 0 if every entry is accounted for.
@@ -66,46 +83,55 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         .read(&bytes)
         .with_context(|| format!("read {file}"))?;
     let entries = recording.len();
+    anyhow::ensure!(entries > 0, "{file} has no entries");
     let started_at = args.started_at.map(Timestamp::as_millisecond);
-    let plan = Plan::new(recording, args.room, format, started_at)?;
+    let now_ms = || Timestamp::now().as_millisecond();
+    let mut plan = Plan::new(recording, args.room, format, started_at)?;
+    plan.refuse_inadmissible(now_ms());
 
     let server = Server::new(&args.to, args.token);
-    let now_ms = || Timestamp::now().as_millisecond();
-    let outcome = transfer(&server, plan, now_ms, &progress_bar(entries)?)?;
-    summarize(&outcome, entries)
+    let progress = progress_bar(entries)?;
+    let outcome = if args.live {
+        let run = Run {
+            id: Uuid::now_v7(),
+            pace: args.pace,
+            stop: stopped_by_signal()?,
+        };
+        play(&server, &plan, &run, now_ms, &progress)?
+    } else {
+        transfer(&server, plan, now_ms, &progress)?
+    };
+    let mut out = std::io::stdout().lock();
+    out.write_all(outcome.summary(entries).as_bytes())?;
+    Ok(if outcome.accounts_for(entries) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Tells of the first SIGTERM or SIGINT from now on; the second one ends the process at once.
+fn stopped_by_signal() -> anyhow::Result<Receiver<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let first = runtime.block_on(async { signalled() })?;
+    let (stop, stopped) = channel();
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            first.await;
+            // A show that has ended needs no stop.
+            let _ = stop.send(());
+            if let Ok(second) = signalled() {
+                second.await;
+                std::process::exit(EXIT_CUT_OFF);
+            }
+        });
+    });
+    Ok(stopped)
 }
 
 fn progress_bar(entries: usize) -> anyhow::Result<ProgressBar> {
     let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} {per_sec} {eta}")?;
     Ok(ProgressBar::new(entries as u64).with_style(style))
-}
-
-fn summarize(outcome: &Outcome, entries: usize) -> anyhow::Result<ExitCode> {
-    let refused = outcome.refused.len();
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "{entries} entries: {} sent, {} already there, {refused} refused",
-        outcome.sent, outcome.already_there,
-    )?;
-    for (reason, indexes) in outcome.refused_by_reason() {
-        let named: Vec<String> = indexes
-            .iter()
-            .take(ENTRIES_NAMED_MAX)
-            .map(ToString::to_string)
-            .collect();
-        let more = if indexes.len() > ENTRIES_NAMED_MAX {
-            "…"
-        } else {
-            ""
-        };
-        let (count, named) = (indexes.len(), named.join(" "));
-        writeln!(out, "  refused {count}: {reason} (entries {named}{more})")?;
-    }
-    let accounted = outcome.sent + outcome.already_there + refused == entries;
-    Ok(if accounted {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
 }

@@ -19,9 +19,18 @@ pub enum Format {
     Jsonl,
 }
 
+/// How the files of gzip, zip, zstd and xz begin.
+const COMPRESSED: [&[u8]; 4] = [b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ"];
+
 /// The file as a whole cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum UnreadableFile {
+    /// It holds nothing but white space.
+    #[error("the file is empty")]
+    Empty,
+    /// It is packed.
+    #[error("the file is compressed: unpack it first")]
+    Compressed,
     /// It begins like none of the formats.
     #[error("the format is not known: give --format")]
     UnknownFormat,
@@ -46,6 +55,7 @@ impl Format {
 
     /// The format that `bytes` begin like.
     pub fn detect(bytes: &[u8]) -> Result<Self, UnreadableFile> {
+        check_plain(bytes)?;
         let text = without_bom(bytes).trim_ascii_start();
         match text.first() {
             Some(b'<') => Ok(Self::Xml),
@@ -58,6 +68,7 @@ impl Format {
 
     /// Reads a whole file of this format.
     pub fn read(self, bytes: &[u8]) -> Result<Recording, UnreadableFile> {
+        check_plain(bytes)?;
         let bytes = without_bom(bytes);
         match self {
             Self::Niconico => niconico::parse(bytes).map_err(UnreadableFile::Json),
@@ -66,6 +77,17 @@ impl Format {
             Self::Jsonl => Ok(jsonl::parse(bytes)),
         }
     }
+}
+
+/// Refuses what is no file of any format, whatever the caller takes it for.
+fn check_plain(bytes: &[u8]) -> Result<(), UnreadableFile> {
+    if without_bom(bytes).trim_ascii().is_empty() {
+        return Err(UnreadableFile::Empty);
+    }
+    if COMPRESSED.iter().any(|magic| bytes.starts_with(magic)) {
+        return Err(UnreadableFile::Compressed);
+    }
+    Ok(())
 }
 
 fn without_bom(bytes: &[u8]) -> &[u8] {

@@ -2,11 +2,13 @@
 //!
 //! Ids are UUIDv5 of (room, format, canonical entry, ordinal among identical entries), so a second
 //! import of the same file sends the same ids, and two equal comments stay two. Sorting is stable: what
-//! a file has at the same moment keeps its order. Pure; the clock that gifts need is an argument.
+//! a file has at the same moment keeps its order. What no server would take is refused here, by the
+//! server's own admission. Pure; the clock that gifts need is an argument.
 
 use std::collections::HashMap;
 
-use danmu_schemas::RoomId;
+use danmu_ingest::admission::{Context, Rejection, admit};
+use danmu_schemas::{Caller, RoomId};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -25,7 +27,8 @@ pub struct Plan {
     /// The room that it goes to.
     pub room: RoomId,
     format: Format,
-    title: String,
+    /// The show's title, which may be empty.
+    pub title: String,
     /// Where the show's time is zero.
     pub zero_at: i64,
     /// The events, by time.
@@ -41,7 +44,8 @@ pub struct PlannedEvent {
     pub index: usize,
     /// Its identity.
     pub id: Uuid,
-    recorded_at: i64,
+    /// When it happened, milliseconds since 1970 UTC.
+    pub recorded_at: i64,
     fields: Map<String, Value>,
 }
 
@@ -80,6 +84,26 @@ impl Plan {
             events,
             refused: recording.refused,
         })
+    }
+
+    /// Takes out what a server refuses of an event by itself, so that a file of which nothing is left
+    /// opens no broadcast.
+    pub fn refuse_inadmissible(&mut self, now_ms: i64) {
+        let Self {
+            room,
+            events,
+            refused,
+            ..
+        } = self;
+        events.retain(|event| {
+            let reason = refusal(room, event, now_ms);
+            let admissible = reason.is_none();
+            refused.extend(reason.map(|reason| Refused {
+                index: event.index,
+                reason,
+            }));
+            admissible
+        });
     }
 
     /// The id of the start of the `attempt`th broadcast that holds this recording.
@@ -133,6 +157,24 @@ impl PlannedEvent {
             event.insert("issued_at".into(), now_ms.into());
         }
         Value::Object(event)
+    }
+}
+
+fn refusal(room: &RoomId, event: &PlannedEvent, now_ms: i64) -> Option<String> {
+    let context = Context {
+        room,
+        caller: &Caller::unauthenticated_local(),
+        now_ms,
+        idempotency_key: None,
+    };
+    let request = event.request(now_ms).to_string();
+    match admit(request.as_bytes(), context, || event.id.into()) {
+        Ok(_) => None,
+        Err(Rejection::Malformed(why)) => Some(why),
+        Err(Rejection::Invalid(errors) | Rejection::Forbidden(errors)) => {
+            let first = errors.first();
+            first.map(|error| format!("{} {}", error.field, error.reason))
+        }
     }
 }
 

@@ -3,8 +3,10 @@ use std::fmt::Write as _;
 use danmu_schemas::RoomId;
 use expect_test::{Expect, expect};
 
-use super::format::Format;
+use super::format::{Format, UnreadableFile};
+use super::outcome::Outcome;
 use super::plan::Plan;
+use super::recording::Refused;
 
 const NICONICO: &[u8] = include_bytes!("../../../../tests/data/niconico.json");
 const XML: &[u8] = include_bytes!("../../../../tests/data/danmaku.xml");
@@ -165,4 +167,68 @@ fn what_does_not_fit_ext_is_named() {
     let file = format!(r#"[{{"content":"a","vpos":1,"date":5,"mail":"{mail}"}}]"#);
     let request = plan(file.as_bytes()).events[0].request(0);
     assert_eq!(request["ext"]["left_out"], "mail");
+}
+
+#[test]
+fn what_no_server_takes_is_refused_before_it_is_sent() {
+    let mut refused = String::new();
+    for file in [NICONICO, XML, TWITCH, JSONL] {
+        let mut plan = plan(file);
+        let read = plan.refused.len();
+        plan.refuse_inadmissible(7);
+        for Refused { index, reason } in &plan.refused[read..] {
+            writeln!(refused, "{index} {reason}").expect("a string");
+        }
+        refused.push('\n');
+    }
+    expect![[r#"
+        7 text is blank
+        9 text holds a bidirectional override
+
+        6 text is blank
+
+        4 text is blank
+
+
+    "#]]
+    .assert_eq(&refused);
+}
+
+#[test]
+fn a_file_of_no_known_format_is_told_from_an_empty_and_a_packed_one() {
+    let detect = |bytes: &[u8]| Format::detect(bytes).expect_err("no format");
+    for bytes in ["", "\u{feff}", " \r\n\t\n"] {
+        assert!(matches!(detect(bytes.as_bytes()), UnreadableFile::Empty));
+        let read = Format::Jsonl.read(bytes.as_bytes());
+        assert!(matches!(read, Err(UnreadableFile::Empty)));
+    }
+    let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x04\x00";
+    assert!(matches!(detect(gzip), UnreadableFile::Compressed));
+    let read = Format::Xml.read(gzip);
+    assert!(matches!(read, Err(UnreadableFile::Compressed)));
+    assert!(matches!(detect(b"12:00 hi"), UnreadableFile::UnknownFormat));
+}
+
+#[test]
+fn an_outcome_names_the_entries_of_each_reason() {
+    let refused = |(index, reason): (usize, &str)| Refused {
+        index,
+        reason: reason.to_owned(),
+    };
+    let muted = (0..21).rev().map(|index| (index * 2, "muted"));
+    let outcome = Outcome {
+        sent: 3,
+        already_there: 2,
+        not_played: 1,
+        without_verdict: 1,
+        refused: muted.chain([(1, "blank")]).map(refused).collect(),
+    };
+    expect![[r#"
+        29 entries: 3 sent, 2 already there, 22 refused, 1 not played, 1 without a verdict
+          refused 1: blank (entries 1)
+          refused 21: muted (entries 0 2 4 6 8 10 12 14 16 18 20 22 24 26 28 30 32 34 36 38 …)
+    "#]]
+    .assert_eq(&outcome.summary(29));
+    assert!(!outcome.accounts_for(29));
+    assert!(outcome.accounts_for(27));
 }
