@@ -404,7 +404,7 @@ fn random_body(rng: &mut Rng, n: usize, now: i64) -> Body<'static> {
         94 => Body::BroadcastInterrupt(Reason { reason: None }),
         95 => Body::BroadcastResume(Reason { reason: None }),
         96 => Body::Reset,
-        97 if n % 2 == 0 => erase_seqs(&[rng.u64(1..20)]),
+        97 if n.is_multiple_of(2) => erase_seqs(&[rng.u64(1..20)]),
         97 => erase(&user),
         _ => Body::Leave,
     }
