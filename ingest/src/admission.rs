@@ -10,6 +10,8 @@ pub(crate) mod fields;
 mod kinds;
 pub(crate) mod text;
 
+use std::ops::RangeInclusive;
+
 use danmu_schemas::event::{Body, Device, User};
 use danmu_schemas::problem::FieldError;
 use danmu_schemas::{Caller, EventId, Role, RoomEvent, RoomId};
@@ -144,6 +146,15 @@ fn event(
         device,
         body,
     })
+}
+
+/// How many likes a viewer's request brings: within `counts`.
+pub(crate) fn like_count(request: Object, counts: RangeInclusive<u32>) -> Result<u32, Rejection> {
+    let mut findings = Findings::default();
+    let mut fields = Fields::new(0, request, &mut findings);
+    let least = *counts.start();
+    let count = fields.need("count", least, |fields| fields.integer("count", counts));
+    findings.into_result().map(|()| count)
 }
 
 /// The role that the author acts in: the caller's highest, or the one that a backend names.

@@ -20,7 +20,7 @@ use axum::routing::post;
 use axum::{Extension, middleware};
 use danmu_log::{LogWriter, Routes};
 use danmu_schemas::event::Body;
-use danmu_schemas::problem::{FieldError, Problem, ProblemType};
+use danmu_schemas::problem::{Problem, ProblemType};
 use danmu_schemas::{Caller, EventId, Role, RoomEvent, RoomId};
 
 use crate::admission::{self, Context, Rejection};
@@ -235,22 +235,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
 }
 
 fn like_count(body: &[u8]) -> Result<u32, Refused> {
-    #[derive(serde::Deserialize)]
-    struct Request {
-        count: u32,
-    }
-    let request: Request = serde_json::from_slice(body)
+    let request = serde_json::from_slice(body)
         .map_err(|error| bad_request(format!("not {{\"count\":N}}: {error}")))?;
-    if likes::REQUEST_COUNTS.contains(&request.count) {
-        return Ok(request.count);
-    }
-    Err(Problem::new(ProblemType::InvalidEvents)
-        .errors(vec![FieldError {
-            index: 0,
-            field: "count".to_owned(),
-            reason: "is not within 1 and 100".to_owned(),
-        }])
-        .into())
+    admission::like_count(request, likes::REQUEST_COUNTS).map_err(rejected)
 }
 
 fn bad_request(detail: impl Into<String>) -> Refused {

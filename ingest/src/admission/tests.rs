@@ -342,6 +342,14 @@ fn a_whole_number_may_be_written_with_a_fraction() {
             invalid 0 slow_ms: is not within 0 and 120000
             invalid 1 slow_ms: is not a whole number"#]],
     );
+    let likes = |request: Value| {
+        let request = request.as_object().unwrap().clone();
+        like_count(request, 1..=100).ok()
+    };
+    assert_eq!(likes(json!({"count": 74.0})), Some(74));
+    for count in [json!(0), json!(101.0), json!(0.5), json!("1"), json!(null)] {
+        assert_eq!(likes(json!({"count": count})), None, "{count}");
+    }
 }
 
 #[test]
