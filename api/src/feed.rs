@@ -23,6 +23,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::answer::Refused;
 pub(crate) use content::Content;
+#[cfg(test)]
+pub(crate) use content::tests::holds;
 pub(crate) use room::{Reply, RoomFeed};
 
 /// How many maps the rooms are spread over, so that readers do not wait for one another.

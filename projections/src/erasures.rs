@@ -127,8 +127,12 @@ impl Erasures {
         let seq = snapshot.core.last_seq;
         let at = Cursor { generation, seq };
         let is_gone = |user: &str| self.users.get(user).is_some_and(|(by, _)| at < *by);
+        let is_unnamed = |giver: &Giver| {
+            let seq = giver.named_by;
+            is_gone(&giver.user) || self.events.contains_key(&Cursor { generation, seq })
+        };
         let mut is_changed = takes_texts && clear(&mut snapshot.broadcast);
-        is_changed |= clear_givers(&mut snapshot.givers, is_gone);
+        is_changed |= clear_givers(&mut snapshot.givers, is_unnamed);
         is_changed | clear_entrants(&mut snapshot.roster, is_gone)
     }
 
@@ -141,13 +145,24 @@ impl Erasures {
         state: &mut StoredState,
         starter: Option<&str>,
     ) -> Result<bool, DecodeError> {
+        let StateCore {
+            generation,
+            broadcast,
+            ..
+        } = codec::from_stored(&state.core)?;
         let is_later = |position: &Position| *position > at;
         let is_gone = |user: &str| self.users.get(user).is_some_and(|(_, p)| is_later(p));
-        let open = open_broadcast(state)?;
-        let is_erased = open.is_some_and(|open| self.events.get(&open).is_some_and(is_later));
-        let takes_texts = is_erased || starter.is_some_and(is_gone);
+        let is_erased = |seq| {
+            let erased = self.events.get(&Cursor { generation, seq });
+            erased.is_some_and(is_later)
+        };
+        let is_unnamed = |giver: &Giver| is_gone(&giver.user) || is_erased(giver.named_by);
+        let takes_texts =
+            broadcast.is_some_and(|open| is_erased(open.first_seq)) || starter.is_some_and(is_gone);
         let mut is_changed = takes_texts && rewrite(state, Field::Broadcast, clear)?;
-        is_changed |= rewrite(state, Field::Givers, |givers| clear_givers(givers, is_gone))?;
+        is_changed |= rewrite(state, Field::Givers, |givers| {
+            clear_givers(givers, is_unnamed)
+        })?;
         is_changed |= rewrite(state, Field::Roster, |roster| {
             clear_entrants(roster, is_gone)
         })?;
@@ -186,9 +201,9 @@ fn clear(info: &mut BroadcastInfo) -> bool {
     std::mem::take(info) != BroadcastInfo::default()
 }
 
-fn clear_givers(givers: &mut TopGivers, is_gone: impl Fn(&str) -> bool) -> bool {
+fn clear_givers(givers: &mut TopGivers, is_unnamed: impl Fn(&Giver) -> bool) -> bool {
     let givers = givers.by_currency.iter_mut().flatten();
-    let named = |giver: &&mut Giver| is_gone(&giver.user) && !giver.name.is_empty();
+    let named = |giver: &&mut Giver| is_unnamed(giver) && !giver.name.is_empty();
     givers.filter(named).map(|giver| giver.name.clear()).count() > 0
 }
 

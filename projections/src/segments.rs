@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use danmu_schemas::codec::{self, DecodeError};
 use danmu_schemas::fact::{Moderation, SEGMENT_MS, SegmentOpened, Snapshot};
-use danmu_schemas::state::BroadcastInfo;
+use danmu_schemas::state::{BroadcastInfo, Giver};
 use danmu_schemas::{Body, Position, Seq, Settled, UserHash};
 
 use crate::history::ModerationRow;
@@ -190,14 +190,13 @@ pub fn blank(snapshot: &mut Snapshot, starter: Option<&str>, rows: &[ModerationR
         if takes_texts(snapshot, starter, row) {
             snapshot.broadcast = BroadcastInfo::default();
         }
-        if let Moderation::UserErased { user } = &row.moderation
-            && takes_name(snapshot, row)
-        {
+        if takes_name(snapshot, row) {
             let givers = snapshot.givers.by_currency.iter_mut().flatten();
-            for giver in givers.filter(|giver| giver.user == *user) {
+            for giver in givers.filter(|giver| unnames(&row.moderation, giver)) {
                 giver.name.clear();
             }
-            snapshot.roster.entrants.retain(|one| one.user != *user);
+            let entrants = &mut snapshot.roster.entrants;
+            entrants.retain(|entrant| !erases_user(&row.moderation, &entrant.user));
         }
     }
 }
@@ -248,29 +247,36 @@ pub fn nameless(seqs: RangeInclusive<u64>) -> Vec<Subject> {
     .collect()
 }
 
-/// Whether moderation took the texts of a snapshot's broadcast; where they were named by their event,
-/// the state had already followed what came before it. Texts and names are not looked at here and
+/// Whether moderation after the snapshot took the texts of its broadcast; what came before it, the
+/// state had already followed. Texts and names are not looked at here and
 /// below: what is gone at rest still changed the segment.
 fn takes_texts(snapshot: &Snapshot, starter: Option<&str>, row: &ModerationRow) -> bool {
     let Some(open) = &snapshot.core.broadcast else {
         return false;
     };
-    let names_user = matches!(row.moderation, Moderation::UserErased { .. });
-    (names_user || row.by > snapshot.core.last_seq)
+    row.by > snapshot.core.last_seq
         && hides_texts(std::slice::from_ref(row), open.first_seq, starter)
 }
 
-/// Whether an erasure after the snapshot is of a user whom it has; what came before it, the state had
-/// already followed.
+/// Whether an erasure after the snapshot took a name that it has.
 fn takes_name(snapshot: &Snapshot, row: &ModerationRow) -> bool {
-    let Moderation::UserErased { user } = &row.moderation else {
-        return false;
-    };
     let mut givers = snapshot.givers.by_currency.iter().flatten();
     let mut entrants = snapshot.roster.entrants.iter();
     row.by > snapshot.core.last_seq
-        && (givers.any(|giver| giver.user == *user)
-            || entrants.any(|entrant| entrant.user == *user))
+        && (givers.any(|giver| unnames(&row.moderation, giver))
+            || entrants.any(|entrant| erases_user(&row.moderation, &entrant.user)))
+}
+
+/// Whether the gift that a giver's name came with was erased, or the giver.
+fn unnames(moderation: &Moderation, giver: &Giver) -> bool {
+    match moderation {
+        Moderation::Erased { target } => giver.named_by == *target,
+        _ => erases_user(moderation, &giver.user),
+    }
+}
+
+fn erases_user(moderation: &Moderation, user: &str) -> bool {
+    matches!(moderation, Moderation::UserErased { user: erased } if erased == user)
 }
 
 #[cfg(test)]

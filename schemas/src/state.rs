@@ -75,6 +75,8 @@ pub struct StateCore {
 pub struct OpenBroadcast {
     /// Its first event: with the generation, the broadcast's name.
     pub first_seq: Seq,
+    /// Who did it: with this user's erasure the texts go.
+    pub starter: UserHash,
     /// Event time of its first event.
     pub started_at: i64,
     /// Where its show time is zero.
@@ -261,6 +263,8 @@ pub struct Giver {
     pub user: String,
     /// The name that came with the last gift.
     pub name: String,
+    /// That gift's seq: with its erasure the name goes.
+    pub named_by: Seq,
     /// What they gave; too high by at most `error`.
     pub value: i64,
     /// How much `value` may be too high.

@@ -8,18 +8,21 @@ use danmu_tests::server::{Server, assert_verified, run};
 use serde_json::{Value, json};
 
 const ROOM: &str = "/v1/rooms/show";
+/// Another room, whose broadcast stays on air.
+const ON_AIR: &str = "/v1/rooms/on-air";
 /// How long anything that is waited for may take.
 const WITHIN: Duration = Duration::from_secs(180);
 /// Everything that is taken from somebody begins with it.
 const GONE: &str = "gone-";
 /// What is taken from everybody.
-const ERASED: [&str; 3] = ["gone-erased", "gone-user", "gone-name"];
+const ERASED: [&str; 4] = ["gone-erased", "gone-user", "gone-name", "gone-air"];
 
 #[test]
 fn what_is_taken_is_in_no_answer_and_what_is_erased_in_no_file() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path());
     give_a_show(&server);
+    go_on_air(&server);
     let history = data.path().join("history");
     wait_until("the end is recorded", || {
         let list = server.get(&format!("{ROOM}/broadcasts"));
@@ -74,6 +77,7 @@ fn give_a_show(server: &Server) {
     pin["target_seq"] = 3.into();
     post(
         server,
+        ROOM,
         &json!([
             start,
             said(2, "ann", "kept"),
@@ -97,6 +101,7 @@ fn give_a_show(server: &Server) {
     let [first, second] = deletes;
     post(
         server,
+        ROOM,
         &json!([
             first,
             second,
@@ -105,15 +110,32 @@ fn give_a_show(server: &Server) {
             {"kind": "erase", "target_user": "dan"},
         ]),
     );
-    wait_until("everything is settled", || head(server) == 13);
-    post(server, &host("broadcast_end"));
+    wait_until("everything is settled", || head(server, ROOM) == 13);
+    post(server, ROOM, &host("broadcast_end"));
 }
 
-/// Asks every path that shows anything of the room.
+/// Eve starts a broadcast, gives and is erased while it goes on.
+fn go_on_air(server: &Server) {
+    let eve = json!({"id": "eve", "name": "gone-air by name"});
+    post(
+        server,
+        ON_AIR,
+        &json!([
+            {"kind": "broadcast_start", "role": "host", "user": eve, "title": "gone-air"},
+            {"kind": "gift", "gift": "rose", "name": "Rose", "count": 1, "unit_value": 5, "user": eve},
+            {"kind": "enter", "user": eve},
+            {"kind": "comment", "text": "kept", "user": {"id": "ann"}},
+            {"kind": "erase", "target_user": "eve"},
+        ]),
+    );
+}
+
+/// Asks every path that shows anything of the rooms.
 fn check_answers(server: &Server) {
     let (show, ids) = (format!("{ROOM}/broadcasts/1:1"), (2..6).map(id));
     let ids: Vec<String> = ids.map(|id| format!("id={id}")).collect();
-    wait_until("the room is there", || head(server) == 14);
+    wait_until("the room is there", || head(server, ROOM) == 14);
+    wait_until("the other room is there", || head(server, ON_AIR) == 4);
     let manifest = server.get(&show);
     let segment = manifest["segments"][0]["url"].as_str().unwrap();
     let joined = |path: &str| if path.contains('?') { '&' } else { '?' };
@@ -144,6 +166,10 @@ fn check_answers(server: &Server) {
     }
     for path in [
         ROOM.to_owned(),
+        ON_AIR.to_owned(),
+        format!("{ON_AIR}/users"),
+        format!("{ON_AIR}/broadcasts"),
+        format!("{ON_AIR}/events"),
         "/v1/rooms?live=true".to_owned(),
         format!("{ROOM}/users"),
         format!("{ROOM}/verdicts?{}", ids.join("&")),
@@ -159,13 +185,13 @@ fn id(n: u8) -> String {
     format!("00000000-0000-4000-8000-{n:012}")
 }
 
-fn head(server: &Server) -> u64 {
-    let page = server.get(&format!("{ROOM}/events?limit=1"));
+fn head(server: &Server, room: &str) -> u64 {
+    let page = server.get(&format!("{room}/events?limit=1"));
     page["head"].as_u64().unwrap()
 }
 
-fn post(server: &Server, events: &Value) {
-    let url = format!("{}{ROOM}/events", server.url());
+fn post(server: &Server, room: &str, events: &Value) {
+    let url = format!("{}{room}/events", server.url());
     let request = ureq::post(url).header("content-type", "application/json");
     let answer = request.send(events.to_string()).unwrap();
     assert_eq!(answer.status(), 200);

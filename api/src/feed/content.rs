@@ -238,3 +238,6 @@ impl Content {
         self.pages.insert(question, page);
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

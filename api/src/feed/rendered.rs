@@ -1,11 +1,12 @@
 //! A room's newest events as the bytes that viewers are sent, each rendered once.
 //!
-//! Events stand in blocks, joined by commas, so that a page is a few slices. A block never changes:
-//! what moderation hides is a set of seqs beside the blocks, and a hidden event is written as the
-//! start of its own bytes, which tells its seq, kind, time and id. Events are dense from the first
+//! Events stand in blocks, joined by commas, so that a page is a few slices. What moderation hides is a
+//! set of seqs beside the blocks, and a hidden event is written as the start of its own bytes, which
+//! tells its seq, kind, time and id. Of an erased event no more than these is kept: its block is made
+//! anew without the rest. Events are dense from the first
 //! to the last; whole blocks leave from the front.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 
 use danmu_schemas::fact::Moderation;
@@ -107,40 +108,50 @@ impl Rendered {
     /// Hides what the event `by` took; what is not held is not this one's to hide.
     pub(crate) fn hide(&mut self, by: Seq, act: &Moderation) {
         match act {
-            Moderation::Deleted { target } => self.lose(*target, Gone::Hidden),
-            Moderation::Erased { target } => self.lose(*target, Gone::Erased),
+            Moderation::Deleted { target } => self.lose([*target], Gone::Hidden),
+            Moderation::Erased { target } => self.erase([*target]),
             Moderation::Hidden { user, since_at } => {
                 let is_hidden = |entry: &Entry| entry.is_comment && entry.at >= *since_at;
-                self.lose_all_of(user, by, Gone::Hidden, is_hidden);
+                self.lose(self.all_of(user, by, is_hidden), Gone::Hidden);
             }
-            Moderation::UserErased { user } => {
-                self.lose_all_of(user, by, Gone::Erased, |_| true);
-            }
+            Moderation::UserErased { user } => self.erase(self.all_of(user, by, |_| true)),
         }
     }
 
-    fn lose(&mut self, seq: Seq, gone: Gone) {
-        if seq >= self.first() && seq < self.next {
+    fn lose(&mut self, seqs: impl IntoIterator<Item = Seq>, gone: Gone) {
+        let held = self.first()..self.next;
+        for seq in seqs.into_iter().filter(|seq| held.contains(seq)) {
             let known = self.gone.entry(seq).or_insert(gone);
             *known = gone.max(*known);
         }
     }
 
-    fn lose_all_of(&mut self, user: &str, by: Seq, gone: Gone, which: impl Fn(&Entry) -> bool) {
+    fn erase(&mut self, seqs: impl IntoIterator<Item = Seq>) {
+        let erased: BTreeSet<Seq> = seqs.into_iter().collect();
+        for block in &mut self.blocks {
+            if erased.range(block.first..=block.last()).next().is_some() {
+                self.bytes -= block.bytes.len();
+                block.erase(&erased);
+                self.bytes += block.bytes.len();
+            }
+        }
+        self.lose(erased, Gone::Erased);
+    }
+
+    /// What of a user's events before the event `by` is held and not erased.
+    fn all_of(&self, user: &str, by: Seq, which: impl Fn(&Entry) -> bool) -> Vec<Seq> {
         let author = render::author(user);
-        let mut lost = Vec::new();
+        let mut found = Vec::new();
         for block in &self.blocks {
             for (n, entry) in block.entries.iter().enumerate() {
                 let seq = block.seq(n);
                 let after_place = &block.bytes[block.kept_end(n)..];
                 if seq < by && which(entry) && after_place.starts_with(&author) {
-                    lost.push(seq);
+                    found.push(seq);
                 }
             }
         }
-        for seq in lost {
-            self.lose(seq, gone);
-        }
+        found
     }
 
     /// Lets blocks go from the front while there are too many bytes; the last one stays.
@@ -187,6 +198,26 @@ impl Rendered {
 }
 
 impl Block {
+    /// Leaves of these events what a hidden one is written as, in new bytes.
+    fn erase(&mut self, erased: &BTreeSet<Seq>) {
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        let mut entries = Vec::with_capacity(self.entries.len());
+        for (n, entry) in self.entries.iter().enumerate() {
+            if n > 0 {
+                bytes.push(b',');
+            }
+            if erased.contains(&self.seq(n)) {
+                bytes.extend_from_slice(&self.bytes[self.start(n)..self.kept_end(n)]);
+                bytes.extend_from_slice(render::DELETED);
+            } else {
+                bytes.extend_from_slice(&self.bytes[self.start(n)..self.end(n)]);
+            }
+            let end = bytes.len() as u32;
+            entries.push(Entry { end, ..*entry });
+        }
+        (self.bytes, self.entries) = (bytes, entries);
+    }
+
     fn seq(&self, n: usize) -> Seq {
         Seq(self.first.0 + n as u64)
     }
@@ -214,3 +245,6 @@ impl Block {
         self.start(n) + self.entries[n].kept as usize
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -129,8 +129,8 @@ fn seat(room: &mut Room, event: &RoomEvent<'_>, position: Position) -> Place {
     };
     match &event.body {
         Body::Reset => {}
-        Body::BroadcastStart(start) => broadcasts::start(room, start, place),
-        _ if !room.core.opened_once => broadcasts::start_by_itself(room, place),
+        Body::BroadcastStart(start) => broadcasts::start(room, start, author(event), place),
+        _ if !room.core.opened_once => broadcasts::start_by_itself(room, author(event), place),
         _ => {}
     }
     place
@@ -223,8 +223,13 @@ fn keep(room: &mut Room, input: Input<'_>, place: Place, additions: Additions) {
 }
 
 fn commenter(event: &RoomEvent<'_>) -> UserHash {
-    match (&event.body, &event.user) {
-        (Body::Comment(_), Some(user)) => UserHash::of(&user.id),
+    match &event.body {
+        Body::Comment(_) => author(event),
         _ => UserHash::NOBODY,
     }
+}
+
+fn author(event: &RoomEvent<'_>) -> UserHash {
+    let user = event.user.as_ref();
+    user.map_or(UserHash::NOBODY, |user| UserHash::of(&user.id))
 }

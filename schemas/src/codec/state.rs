@@ -44,6 +44,7 @@ record! {
 record! {
     OpenBroadcast {
         first_seq,
+        starter,
         started_at,
         zero_at,
         recorded,
@@ -62,7 +63,7 @@ record! { MutedUser { user, until_at } }
 record! { OpenCombos { combos } }
 record! { OpenCombo { user, gift, combo, count, value, currency, first_seq, extended_at } }
 record! { TopGivers { by_currency } }
-record! { Giver { user, name, value, error } }
+record! { Giver { user, name, named_by, value, error } }
 record! { Roster { entrants } }
 record! { Entrant { user, name, entered_at } }
 record! { ViewerSources { sources } }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use danmu_projections::WindowRead;
 use danmu_projections::windows::WindowLimits;
-use danmu_schemas::event::{Body, Erase, Mute};
+use danmu_schemas::event::{Body, BroadcastStart, Erase, Mute};
 use danmu_schemas::{RoomId, Seq};
 use serde_json::Value;
 
 use super::super::{Api, FeedLimits, router};
 use super::server::*;
+use crate::feed::{RoomFeed, holds};
 
 const EVENTS: &str = "/v1/rooms/r1/events";
 /// More than any of these tests may take.
@@ -190,6 +191,78 @@ async fn a_deletion_changes_what_was_shown_and_moderators_still_see_it() {
         !seen.contains("first") && !seen.contains("fourth"),
         "{seen}"
     );
+}
+
+/// Neither blocks nor pages that were cut before, nor the overview or the state beside them.
+#[tokio::test]
+async fn after_an_erasure_the_feed_holds_nothing_of_it() {
+    let server = Server::empty(WindowLimits::default(), FeedLimits::default()).await;
+    let room = RoomId::parse("r1").expect("a name");
+    let start = Body::BroadcastStart(BroadcastStart {
+        title: "ann's show".into(),
+        recorded: false,
+        zero_at: None,
+        ext: vec![],
+    });
+    let happened = vec![
+        Happening {
+            user: "ann",
+            ..by_host(start)
+        },
+        by("ann", "ann's first"),
+        by("bob", "bob's first"),
+        by("bob", "bob's second"),
+    ];
+    server.let_happen("r1", happened, Kept::Everywhere).await;
+    until(&server, 4).await;
+    let held = |text: &str| {
+        let look = |feed: &RoomFeed| feed.look(|content| holds(content, text));
+        let known = server.api.feeds.peek(room.as_str(), look);
+        known.expect("a feed").ok().flatten().expect("a room")
+    };
+    let ask = async || {
+        let mut bodies = String::new();
+        for path in [
+            "/v1/rooms/r1",
+            "/v1/rooms/r1/events?after=0",
+            "/v1/rooms/r1/events?before=1:4",
+            "/v1/rooms/r1/events",
+        ] {
+            for caller in [None, moderator()] {
+                let path = match (&caller, path.contains('?')) {
+                    (Some(_), true) => format!("{path}&view=live"),
+                    _ => path.to_owned(),
+                };
+                let (status, body) = server.get_as(&path, caller).await;
+                assert_eq!(status, 200, "{path}: {body}");
+                bodies += &body;
+            }
+        }
+        bodies
+    };
+    let erase = |seqs: &[u64], user: Option<&'static str>| {
+        Body::Erase(Erase {
+            target_seqs: seqs.to_vec(),
+            target_user: user.map(Into::into),
+        })
+    };
+    let texts = ["ann's show", "ann's first", "bob's first", "bob's second"];
+    let told = ask().await;
+    for text in texts {
+        assert!(told.contains(text) && held(text), "{text}");
+    }
+    server.happen("r1", vec![erase(&[3], None)]).await;
+    until(&server, 5).await;
+    assert_eq!(texts.map(held), [true, true, false, true]);
+    server.happen("r1", vec![erase(&[], Some("ann"))]).await;
+    until(&server, 6).await;
+    assert_eq!(texts.map(held), [false, false, false, true]);
+    let told = ask().await;
+    assert_eq!(
+        texts.map(|text| told.contains(text)),
+        [false, false, false, true]
+    );
+    assert_eq!(texts.map(held), [false, false, false, true]);
 }
 
 #[tokio::test]

@@ -47,6 +47,7 @@ fn a_core_of_extreme_values_fits() {
     core.refused = vec![i64::MAX as u64; Refusal::ALL.len()];
     core.broadcast = Some(OpenBroadcast {
         first_seq: Seq(i64::MAX as u64),
+        starter: UserHash(u64::MAX),
         started_at: i64::MIN,
         zero_at: i64::MIN,
         recorded: true,

@@ -312,6 +312,7 @@ fn print_part(room: &Room, part: &str, out: &mut String) {
             format!("{} duplicates, {refused} refused", core.duplicates)
         }
         "clock" => core.clock.to_string(),
+        "title" => format!("{:?}", fields.broadcast.title),
         "pinned" => format!("{:?}", core.pinned.map(|seq| seq.0)),
         "muted" => {
             let muted = fields.muted.users.iter();

@@ -738,3 +738,97 @@ fn an_erased_user_leaves_the_state_too() {
         "#]],
     );
 }
+
+#[test]
+fn a_title_goes_with_whoever_gave_it() {
+    check(
+        "0 broadcast_start title=first user=ann
+         1 erase who=bob
+         ? title
+         2 erase who=ann
+         ? title
+         3 broadcast_start title=second user=bob
+         4 comment user=ann
+         5 erase who=ann
+         ? title
+         6 reset
+         7 broadcast_start title=third user=ann
+         8 erase seq=2
+         ? title",
+        expect![[r#"
+            0 seq 1
+              broadcast 1:1 started "first" at 0 zero 0
+              broadcast 1:1 segment 0 from seq 1, before it seq 0
+              broadcast 1:1 heat 0 from seq 1, before it 0 0 0
+            1 seq 2
+              1:2 UserErased { user: "bob" }
+              title: "first"
+            2 seq 3
+              1:3 UserErased { user: "ann" }
+              title: ""
+            3 seq 4
+              broadcast 1:1 ended at 2 with seq 3: 0 comments, 0 likes, 0 gifts []
+              broadcast 1:4 started "second" at 3 zero 3
+              broadcast 1:4 segment 0 from seq 4, before it seq 3
+              broadcast 1:4 heat 0 from seq 4, before it 0 0 0
+            4 seq 5
+            5 seq 6
+              1:6 UserErased { user: "ann" }
+              title: "second"
+            6 seq 1
+              broadcast 1:4 ended at 5 with seq 6: 1 comments, 0 likes, 0 gifts []
+            7 seq 2
+              broadcast 2:2 started "third" at 7 zero 7
+              broadcast 2:2 segment 0 from seq 2, before it seq 1
+              broadcast 2:2 heat 0 from seq 2, before it 0 0 0
+            8 seq 3
+              2:3 Erased { target: Seq(2) }
+              title: ""
+        "#]],
+    );
+}
+
+#[test]
+fn a_givers_name_goes_with_the_gift_that_brought_it() {
+    check(
+        "0 gift user=ann
+         1 gift user=ann
+         2 erase seq=1
+         ? givers
+         3 erase seq=2
+         ? givers
+         4 gift user=ann
+         5 erase seq=2
+         ? givers
+         6 reset
+         7 gift user=ann
+         8 erase seq=2
+         ? givers",
+        expect![[r#"
+            0 seq 1
+              broadcast 1:1 started "" at 0 zero 0
+              broadcast 1:1 segment 0 from seq 1, before it seq 0
+              broadcast 1:1 heat 0 from seq 1, before it 0 0 0
+            1 seq 2
+            2 seq 3
+              1:3 Erased { target: Seq(1) }
+              givers: [("ann", "ANN", 20, 0)]
+            3 seq 4
+              1:4 Erased { target: Seq(2) }
+              givers: [("ann", "", 20, 0)]
+            4 seq 5
+            5 seq 6
+              1:6 Erased { target: Seq(2) }
+              givers: [("ann", "ANN", 30, 0)]
+            6 seq 1
+              broadcast 1:1 ended at 5 with seq 6: 0 comments, 0 likes, 3 gifts [30]
+            7 seq 2
+              broadcast 2:2 started "" at 7 zero 7
+              broadcast 2:2 segment 0 from seq 2, before it seq 1
+              broadcast 2:2 heat 0 from seq 2, before it 0 0 0
+            8 seq 3
+              2:3 Erased { target: Seq(2) }
+              givers: [("ann", "", 10, 0)]
+        "#]],
+    );
+}

@@ -8,13 +8,20 @@ use danmu_schemas::fact::{
     SegmentOpened, Snapshot,
 };
 use danmu_schemas::state::{BroadcastInfo, CrowdSecond, Field, OpenBroadcast, StateCore};
-use danmu_schemas::{Body, Cursor, Position, RoomEvent, Seq};
+use danmu_schemas::{Body, Cursor, Position, RoomEvent, Seq, UserHash};
 
 use super::super::Room;
 use super::Place;
 
 /// Before every segment and bucket.
 const NONE_OPENED: i64 = i64::MIN;
+
+/// How a broadcast begins, beside its place and its texts.
+struct Opening {
+    starter: UserHash,
+    zero_at: i64,
+    recorded: bool,
+}
 
 /// Event time: the log clock; in a recorded broadcast the recording's own, never back and never past
 /// the log clock. The start of one has no event before it and stands at its zero where it gives no
@@ -34,20 +41,29 @@ pub(super) fn event_time(core: &StateCore, event: &RoomEvent<'_>) -> i64 {
     recorded_at.min(core.clock)
 }
 
-/// Begins the broadcast that the event at `place` starts. None is open.
-pub(super) fn start(room: &mut Room, start: &BroadcastStart<'_>, place: Place) {
+/// Begins the broadcast that the event at `place`, done by `starter`, starts. None is open.
+pub(super) fn start(room: &mut Room, start: &BroadcastStart<'_>, starter: UserHash, place: Place) {
     let ext = start.ext.iter();
     let info = BroadcastInfo {
         title: start.title.to_string(),
         ext: ext.map(|(k, v)| (k.to_string(), v.to_string())).collect(),
     };
-    let zero_at = start.zero_at.unwrap_or(place.at);
-    open(room, info, zero_at, start.recorded, place);
+    let opening = Opening {
+        starter,
+        zero_at: start.zero_at.unwrap_or(place.at),
+        recorded: start.recorded,
+    };
+    open(room, info, opening, place);
 }
 
 /// Begins the broadcast of a room that never had a start.
-pub(super) fn start_by_itself(room: &mut Room, place: Place) {
-    open(room, BroadcastInfo::default(), place.at, false, place);
+pub(super) fn start_by_itself(room: &mut Room, starter: UserHash, place: Place) {
+    let opening = Opening {
+        starter,
+        zero_at: place.at,
+        recorded: false,
+    };
+    open(room, BroadcastInfo::default(), opening, place);
 }
 
 /// Ends the open broadcast, if there is one, with the room's last event.
@@ -107,15 +123,29 @@ pub(super) fn mark_time(room: &mut Room, place: Place) {
     }
 }
 
+/// Forgets the texts of the open broadcast if that user's event began it.
+pub(super) fn forget_starter(room: &mut Room, user: &str) {
+    let open = room.core.broadcast.as_ref();
+    if open.is_some_and(|open| open.starter == UserHash::of(user)) {
+        clear_texts(room);
+    }
+}
+
 /// Forgets the texts of a broadcast that is no longer open, or whose first event is taken away.
 pub(super) fn clear_texts(room: &mut Room) {
     room.fields.broadcast = BroadcastInfo::default();
     room.pending.mark(Field::Broadcast);
 }
 
-fn open(room: &mut Room, info: BroadcastInfo, zero_at: i64, recorded: bool, place: Place) {
+fn open(room: &mut Room, info: BroadcastInfo, opening: Opening, place: Place) {
+    let Opening {
+        starter,
+        zero_at,
+        recorded,
+    } = opening;
     room.core.broadcast = Some(OpenBroadcast {
         first_seq: place.cursor.seq,
+        starter,
         started_at: place.at,
         zero_at,
         recorded,

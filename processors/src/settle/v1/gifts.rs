@@ -11,7 +11,7 @@ use danmu_schemas::state::{
 use danmu_schemas::{EventId, RoomEvent, Seq, UserHash};
 
 use super::super::Room;
-use super::Place;
+use super::{Place, author};
 
 /// Whether the currency is known, or may become so.
 pub(super) fn has_place(currencies: &Currencies, name: &str) -> bool {
@@ -52,14 +52,14 @@ pub(super) fn give(
             seq: place.cursor.seq,
             value: gift.value(),
             currency: currency as u32,
-            user: giver_hash(event.user.as_ref()),
+            user: author(event),
             reversed: false,
         },
     );
     let user = event.user.as_ref()?;
     if gift.value() > 0 {
         let list = givers_of(&mut room.fields.givers, currency);
-        add_giver(list, user, gift.value());
+        add_giver(list, user, place.cursor.seq, gift.value());
         room.pending.mark(Field::Givers);
     }
     let combo = gift.combo.as_ref()?;
@@ -99,10 +99,11 @@ pub(super) fn clear(room: &mut Room) {
     room.pending.mark(Field::Givers);
 }
 
-/// Blanks what a user is called in the lists.
-pub(super) fn forget_name(room: &mut Room, user: &str) {
+/// Blanks what the givers are called whom an erasure names, by themselves or by the gift that their
+/// name came with.
+pub(super) fn forget_names(room: &mut Room, is_named: impl Fn(&Giver) -> bool) {
     let lists = room.fields.givers.by_currency.iter_mut();
-    for giver in lists.flatten().filter(|giver| giver.user == user) {
+    for giver in lists.flatten().filter(|giver| is_named(giver)) {
         giver.name.clear();
         room.pending.mark(Field::Givers);
     }
@@ -111,10 +112,6 @@ pub(super) fn forget_name(room: &mut Room, user: &str) {
 fn remember(room: &mut Room, entry: GiftMemory) {
     room.gifts.remember(entry);
     room.pending.gifts.push(entry);
-}
-
-fn giver_hash(user: Option<&User<'_>>) -> UserHash {
-    user.map_or(UserHash::NOBODY, |user| UserHash::of(&user.id))
 }
 
 fn currency(room: &mut Room, name: &str) -> usize {
@@ -181,7 +178,7 @@ fn givers_of(givers: &mut TopGivers, currency: usize) -> &mut Vec<Giver> {
 }
 
 /// A newcomer to a full list takes the last one's place and inherits its value as error.
-fn add_giver(list: &mut Vec<Giver>, user: &User<'_>, value: i64) {
+fn add_giver(list: &mut Vec<Giver>, user: &User<'_>, seq: Seq, value: i64) {
     let mut giver = match list.iter().position(|giver| giver.user == user.id) {
         Some(place) => list.remove(place),
         None => {
@@ -194,12 +191,14 @@ fn add_giver(list: &mut Vec<Giver>, user: &User<'_>, value: i64) {
             Giver {
                 user: user.id.to_string(),
                 name: String::new(),
+                named_by: seq,
                 value: inherited,
                 error: inherited,
             }
         }
     };
     giver.name = user.name.to_string();
+    giver.named_by = seq;
     giver.value = giver.value.saturating_add(value);
     insert_giver(list, giver);
 }

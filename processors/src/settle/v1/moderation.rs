@@ -87,11 +87,13 @@ pub(super) fn unpin(core: &mut StateCore, target: Seq) {
 pub(super) fn erase(room: &mut Room, erase: &Erase<'_>, place: Place) {
     for target in erase.target_seqs.iter().copied().map(Seq) {
         take_out(room, target);
+        gifts::forget_names(room, |giver| giver.named_by == target);
         moderated(room, place, Moderation::Erased { target });
     }
     if let Some(user) = &erase.target_user {
         audience::leave(room, user);
-        gifts::forget_name(room, user);
+        gifts::forget_names(room, |giver| giver.user == *user);
+        broadcasts::forget_starter(room, user);
         let user = user.to_string();
         moderated(room, place, Moderation::UserErased { user });
     }

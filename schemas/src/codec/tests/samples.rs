@@ -274,6 +274,7 @@ fn core() -> StateCore {
         at: 1_700_000_000_400,
         broadcast: Some(OpenBroadcast {
             first_seq: Seq(1_000),
+            starter: UserHash::of("host-1"),
             started_at: 1_700_000_000_000,
             zero_at: 1_699_999_999_000,
             recorded: true,
@@ -330,6 +331,7 @@ fn givers() -> TopGivers {
     let giver = Giver {
         user: "ann".to_owned(),
         name: "Ann".to_owned(),
+        named_by: Seq(1_040),
         value: 1_500,
         error: 20,
     };

@@ -78,10 +78,10 @@ fn released_schemas_are_unchanged() {
         open-combos ce2e779b922cc2cb
         room-event 75aa78e135559f04
         roster 293161751c3d8d86
-        segment-opened 7061929e7754cad5
+        segment-opened 7c3c7a323203208b
         slot-control a8b1be170394b556
-        state-core 8b0039e91ac2d717
-        top-givers bb9d8adc29bc98d9
+        state-core 499daf32d8a138a7
+        top-givers 675d425edd42cebc
         viewer-sources 241b86ae7d6b5962
     "#]]
     .assert_eq(&fingerprints);

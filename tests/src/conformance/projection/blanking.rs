@@ -11,15 +11,15 @@ use danmu_schemas::state::Field;
 use danmu_schemas::{Body, RoomId};
 
 use super::refill::settled_history;
-use super::script::{Line, Owner, Script, at, comment, erase, erase_seqs, log, rooms};
+use super::script::{Line, Owner, Script, at, comment, erase, erase_seqs, gift, log, rooms, start};
 use super::windows::{WindowEngine, WindowEnvironment, engine};
 use super::{Engine, check_shown};
 
 /// In every text of ann's; bob says the same without it.
 const SECRET: &str = "a secret of ann's";
 
-/// Ann and bob in turns, in two generations; then ann's seqs 1 and 3 of the second generation are
-/// erased, she says more, and all that she said is erased.
+/// Ann and bob in turns, in two generations, the second with ann's show and a gift of hers; then what she
+/// said at seqs 3 and 5 of it is erased, she says more, and all that she did is erased.
 fn script() -> Script {
     let room = rooms(1).remove(0);
     let mut lines: Vec<Line> = Vec::new();
@@ -41,8 +41,10 @@ fn script() -> Script {
     };
     talk(&mut say);
     say("operator", Body::Reset);
+    say("ann", start(&format!("{SECRET}: the show")));
     talk(&mut say);
-    say("operator", erase_seqs(&[2, 4]));
+    say("ann", gift("coin", 1_700_000_000_000));
+    say("operator", erase_seqs(&[3, 5]));
     say("bob", comment("after the first"));
     say("ann", comment(format!("{SECRET}, told later")));
     say("operator", erase("ann"));
@@ -56,14 +58,23 @@ fn secrets(window: &RoomWindow) -> anyhow::Result<usize> {
     let mut count = 0;
     for chunk in &window.chunks {
         let (_, body) = unpacker.unpack(&chunk.bytes)?;
-        let has_secret = |datum: &[u8]| {
-            let mut places = datum.windows(SECRET.len());
-            places.any(|place| place == SECRET.as_bytes())
-        };
         let settled = body.settled.iter();
-        count += settled.filter(|event| has_secret(&event.datum)).count();
+        count += settled.filter(|event| has(&event.datum, SECRET)).count();
     }
     Ok(count)
+}
+
+fn has(bytes: &[u8], text: &str) -> bool {
+    let mut places = bytes.windows(text.len());
+    places.any(|place| place == text.as_bytes())
+}
+
+/// Whether the title and the giver's name are in the room's state.
+fn is_told_by_state(window: &RoomWindow) -> [bool; 2] {
+    ["the show", "name of ann"].map(|text| {
+        let fields = window.state.iter().flat_map(|state| &state.fields);
+        fields.into_iter().any(|field| has(field, text))
+    })
 }
 
 /// At every moment, in steps of any length, a window shows nothing that was erased up to there, and all
@@ -77,15 +88,21 @@ pub async fn erased_content_leaves_with_its_erasure<E: WindowEnvironment>(
         let engine = engine(env).await?;
         E::wipe(&engine.windows, script.slot).await?;
         let mut owner = Owner::open(engine.owner(&log()), &script).await?;
-        let mut most = 0;
+        let (mut most, mut was_told) = (0, [false; 2]);
         while owner.position() < script.end() {
             let appended = owner.step(count).await?;
             ensure!(appended == Appended::Stored, "{appended:?}");
             check_shown(&engine, &script).await?;
-            most = most.max(secrets(&engine.windows.room(room).await?)?);
+            let window = engine.windows.room(room).await?;
+            most = most.max(secrets(&window)?);
+            let told = is_told_by_state(&window);
+            was_told = [was_told[0] || told[0], was_told[1] || told[1]];
         }
-        ensure!(most > 10 || count > 7, "only {most} secrets were told");
+        let is_seen = most > 10 && was_told == [true; 2];
+        ensure!(is_seen || count > 7, "{most} secrets, {was_told:?}");
         let window = engine.windows.room(room).await?;
+        let told = is_told_by_state(&window);
+        ensure!(told == [false; 2], "the state still tells: {told:?}");
         ensure!(
             secrets(&window)? == 0,
             "in steps of {count} secrets are left"
@@ -102,7 +119,7 @@ pub async fn a_refill_leaves_out_what_was_erased<E: WindowEnvironment>(
     let script = script();
     let room = &script.rooms()[0];
     let last = script.end().offset;
-    for (watermark, expected) in [(last - 5, 6), (last - 2, 5), (last, 0)] {
+    for (watermark, expected) in [(last - 5, 7), (last - 2, 6), (last, 0)] {
         settled_history(&engine.history, &script, &[at(watermark)]).await?;
         E::wipe(&engine.windows, script.slot).await?;
         let mut owner = Owner::open(engine.owner(&log()), &script).await?;

@@ -122,13 +122,14 @@ impl Show {
         let first = &self.events[0];
         let event = codec::decode_datum(&first.datum).expect("the script encoded it");
         let host = event.user.map(|user| user.id.into_owned());
-        match act {
+        let takes = match act {
             Moderation::Deleted { target } | Moderation::Erased { target } => {
-                *target == self.cursor.seq && by > snapshot.core.last_seq
+                *target == self.cursor.seq
             }
-            Moderation::UserErased { user } => host.as_ref() == Some(user) && by > first.seq,
+            Moderation::UserErased { user } => host.as_ref() == Some(user),
             Moderation::Hidden { .. } => false,
-        }
+        };
+        takes && by > snapshot.core.last_seq
     }
 }
 
@@ -148,12 +149,15 @@ fn changes(settled: &Settled, by: Seq, act: &Moderation) -> bool {
 }
 
 fn names(snapshot: &Snapshot, by: Seq, act: &Moderation) -> bool {
-    let Moderation::UserErased { user } = act else {
-        return false;
-    };
     if by <= snapshot.core.last_seq {
         return false;
     }
+    let mut givers = snapshot.givers.by_currency.iter().flatten();
+    let user = match act {
+        Moderation::Erased { target } => return givers.any(|giver| giver.named_by == *target),
+        Moderation::UserErased { user } => user,
+        Moderation::Deleted { .. } | Moderation::Hidden { .. } => return false,
+    };
     let mut named = Vec::new();
     named.extend(
         snapshot
