@@ -241,7 +241,7 @@ fn check_row<H>(
 }
 
 /// Whether an erasure at or below the watermark explains that nothing is left of the event's content.
-pub(super) fn is_erased(cursor: Cursor, event: &Settled, erasures: &Erasures) -> bool {
+fn is_erased(cursor: Cursor, event: &Settled, erasures: &Erasures) -> bool {
     let stored = codec::decode_datum(&event.datum);
     stored.is_ok_and(|stored| {
         let user = stored.user.as_ref().map(|user| &*user.id);

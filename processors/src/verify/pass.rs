@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use danmu_log::{LogReader, ReadEvent, RecordBatch, Routes};
 use danmu_projections::history::HistoryStore;
-use danmu_projections::history::layout::Table;
+use danmu_projections::history::layout::{self, Table};
 use danmu_projections::projection::StoreError;
 use danmu_projections::windows::{WindowRead, WindowStore};
+use danmu_schemas::codec::DecodeError;
 use danmu_schemas::{Partition, Position, RoomId, Slot};
 
 use super::report::Report;
@@ -271,15 +272,9 @@ where
     async fn end(&mut self, mut pass: Pass, report: &mut Report) -> Result<(), VerifyError> {
         let (surplus, damage) = self.surplus_rooms(&pass).await?;
         for name in surplus {
-            let watermark = pass.watermarks.get(&name.slot()).copied();
-            let watermark = watermark.unwrap_or(Position::BEGIN);
-            let sources = Sources {
-                history: self.sources.history.clone(),
-                windows: None::<W>,
-            };
-            let room = VerifiedRoom::pin(&name, &sources, Some(watermark)).await?;
-            pass.rooms.insert(place_of(&name), room);
+            self.pin_surplus(&name, &mut pass).await?;
         }
+        let damage = damage.or(self.meet_erasures(&mut pass).await?);
         for (_, room) in std::mem::take(&mut pass.rooms) {
             report.take_in(room.end(&self.sources.history).await?);
             self.tell(&pass)?;
@@ -289,6 +284,64 @@ where
             Some(damage) if report.differences == 0 => Err(damage.into()),
             _ => Ok(()),
         }
+    }
+
+    /// A room that the log does not have.
+    async fn pin_surplus(&self, name: &RoomId, pass: &mut Pass) -> Result<(), VerifyError> {
+        let watermark = pass.watermarks.get(&name.slot()).copied();
+        let watermark = watermark.unwrap_or(Position::BEGIN);
+        let sources = Sources {
+            history: self.sources.history.clone(),
+            windows: None::<W>,
+        };
+        let room = VerifiedRoom::pin(name, &sources, Some(watermark)).await?;
+        pass.rooms.insert(place_of(name), room);
+        Ok(())
+    }
+
+    /// Has each room know of what erasures the history tells the sweep. What is damaged and of no room.
+    async fn meet_erasures(&self, pass: &mut Pass) -> Result<Option<StoreError>, VerifyError> {
+        for slot in Slot::all() {
+            if !pass.has_slot(slot, self.options) {
+                continue;
+            }
+            match self.meet_erasures_of(slot, pass).await {
+                Err(VerifyError::Store(damage @ StoreError::Damaged { .. })) => {
+                    return Ok(Some(damage));
+                }
+                met => met?,
+            }
+        }
+        Ok(None)
+    }
+
+    async fn meet_erasures_of(&self, slot: Slot, pass: &mut Pass) -> Result<(), VerifyError> {
+        let history = &self.sources.history;
+        let mut past = None;
+        while let Some(row) = history.erasure_past(slot, past.as_deref()).await? {
+            let (position, room) = layout::read_erasure(&row).map_err(|source| {
+                let what = layout::describe(&row.key);
+                StoreError::Damaged { what, source }
+            })?;
+            let place = place_of(&room);
+            if pass.has(&place, self.options) {
+                if !pass.rooms.contains_key(&place) {
+                    self.pin_surplus(&room, pass).await?;
+                }
+                if let Some(room) = pass.rooms.get_mut(&place) {
+                    room.meet_erasure(position);
+                }
+            }
+            past = Some(row.key);
+        }
+        // Read after the watermark moved on, it may be further than where the rooms were pinned.
+        let swept = history.swept(slot).await?;
+        if Some(swept) > history.watermark(slot).await?.max(Some(Position::BEGIN)) {
+            let what = layout::describe(&layout::swept_key(slot));
+            let source = DecodeError::Malformed("swept past the watermark");
+            return Err(StoreError::Damaged { what, source }.into());
+        }
+        Ok(())
     }
 
     /// The rooms that the history has rows of and the log no record; and a row that is damaged, past

@@ -84,7 +84,7 @@ impl Pinned {
         let room = &change.room;
         let at = change.position;
         if let Some(window) = self.window.as_mut().filter(|window| at <= window.at) {
-            window.expect(change, &self.erasures, report);
+            window.expect(change, report);
         }
         let resumed = self.resumed.as_mut().filter(|(stop, ..)| at <= *stop);
         let resumed = resumed.map(|(.., memory)| memory);

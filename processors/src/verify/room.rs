@@ -35,6 +35,9 @@ pub(super) struct VerifiedRoom {
     pinned: Pinned,
     chunks: ChunkTrail,
     facts: [FactTrail; layout::FactKind::ALL.len()],
+    /// Where something was erased, and where the sweep is told so.
+    erased_at: BTreeSet<Position>,
+    swept_at: BTreeSet<Position>,
     report: Report,
 }
 
@@ -57,6 +60,8 @@ impl VerifiedRoom {
             pinned,
             chunks: ChunkTrail::default(),
             facts: FactTrail::of_each_kind(),
+            erased_at: BTreeSet::new(),
+            swept_at: BTreeSet::new(),
             report,
         })
     }
@@ -101,6 +106,13 @@ impl VerifiedRoom {
         Ok(())
     }
 
+    /// The history tells the sweep of an erasure there.
+    pub fn meet_erasure(&mut self, position: Position) {
+        if position <= self.pinned.watermark {
+            self.swept_at.insert(position);
+        }
+    }
+
     /// The log has no more records that matter.
     pub async fn end<H: HistoryStore>(
         mut self,
@@ -108,6 +120,14 @@ impl VerifiedRoom {
     ) -> Result<Report, VerifyError> {
         while !self.stops.is_empty() {
             self.stop(history).await?;
+        }
+        for position in self.erased_at.symmetric_difference(&self.swept_at) {
+            let why = match self.erased_at.contains(position) {
+                true => "is missing",
+                false => "is not in the log",
+            };
+            let what = format!("what the sweep is told of {position}");
+            self.report.differ(&self.name, what, why);
         }
         Ok(self.report)
     }
@@ -117,6 +137,7 @@ impl VerifiedRoom {
         ROOM_BYTES
             + self.room.remembered_len() * REMEMBERED_BYTES
             + self.chunks.held_bytes()
+            + self.erased_at.len() * size_of::<Position>()
             + self.pinned.held_bytes()
     }
 
@@ -211,6 +232,9 @@ impl VerifiedRoom {
         self.chunks
             .compare(&source, false, &mut self.report)
             .await?;
+        let erasing = change.facts.iter();
+        let erasing = erasing.filter(|fact| layout::erasure_row(&self.name, fact).is_some());
+        self.erased_at.extend(erasing.map(|fact| fact.position));
         for trail in &mut self.facts {
             let expect = trail.expect(&change.facts, &source, &mut self.report);
             expect.await?;

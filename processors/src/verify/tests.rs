@@ -99,15 +99,22 @@ impl Bench {
     }
 
     async fn verify_with(&self, windows: Option<MemoryWindows>, options: &Options) -> Report {
+        let verified = self.try_verify(windows, options).await;
+        verified.expect("verifies")
+    }
+
+    async fn try_verify(
+        &self,
+        windows: Option<MemoryWindows>,
+        options: &Options,
+    ) -> Result<Report, VerifyError> {
         let sources = Sources {
             history: HistoryReader::new(self.history.clone(), self.log.identity()),
             windows,
         };
         let mut reader = self.log.reader();
         let going_on = |_| ControlFlow::Continue(());
-        verify(&mut reader, self.log.routes(), &sources, options, going_on)
-            .await
-            .expect("verifies")
+        verify(&mut reader, self.log.routes(), &sources, options, going_on).await
     }
 
     /// The room's rows of a table.

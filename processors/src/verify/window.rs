@@ -1,18 +1,17 @@
 //! A room's window as it was at one moment, against what the log says up to its slot's position.
 //!
-//! A window holds the newest events without a hole, and what was refused among them. A refill copies
-//! no refused events, so these are whole only from the first one on that is there; and it copies
-//! events as the history has them, which may be without what was erased.
+//! A window holds the newest events without a hole, and what was refused among them; of what was erased
+//! up to its slot's position it holds nothing, and of everything else all. A refill copies no refused
+//! events, so these are whole only from the first one on that is there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use danmu_projections::erasures::Erasures;
 use danmu_projections::projection::{RoomChange, StateChange};
 use danmu_projections::windows::{PackedChunk, RoomWindow};
 use danmu_schemas::chunk::Unpacker;
-use danmu_schemas::{Cursor, Position, RoomId, Settled, Unsettled};
+use danmu_schemas::fact::{FactBody, Moderation};
+use danmu_schemas::{Cursor, Position, RoomId, Settled, Unsettled, UserHash, codec};
 
-use super::chunks::is_erased;
 use super::fingerprint::Fingerprint;
 use super::report::Report;
 use super::states::{self, Gone, PinnedState};
@@ -23,6 +22,8 @@ pub(super) struct PinnedWindow {
     pub at: Position,
     state: Option<PinnedState>,
     events: VecDeque<(Cursor, Fingerprint)>,
+    /// Those of them that the log has told so far, and no erasure of.
+    told: BTreeMap<Cursor, Told>,
     unsettled: VecDeque<(Position, Unsettled)>,
     events_have_begun: bool,
     unsettled_have_begun: bool,
@@ -31,6 +32,15 @@ pub(super) struct PinnedWindow {
     is_without_chunks: bool,
     /// Whether the log has a visible event.
     is_without_events: bool,
+}
+
+/// An event that the window has.
+struct Told {
+    author: UserHash,
+    /// Whether it is there as it was sent.
+    is_whole: bool,
+    /// Whether it is there as an erasure leaves it.
+    is_blank: bool,
 }
 
 impl PinnedWindow {
@@ -44,6 +54,7 @@ impl PinnedWindow {
                 .as_ref()
                 .map(|state| PinnedState::new(at, state)),
             events: VecDeque::new(),
+            told: BTreeMap::new(),
             unsettled: VecDeque::new(),
             events_have_begun: false,
             unsettled_have_begun: false,
@@ -83,7 +94,7 @@ impl PinnedWindow {
     }
 
     /// What settling again gave next, up to the slot's position.
-    pub fn expect(&mut self, change: &RoomChange, erasures: &Erasures, report: &mut Report) {
+    pub fn expect(&mut self, change: &RoomChange, report: &mut Report) {
         if self.is_broken {
             return;
         }
@@ -94,11 +105,16 @@ impl PinnedWindow {
                     generation: run.generation,
                     seq: event.seq,
                 };
-                self.expect_event(cursor, event, erasures, (room, report));
+                self.expect_event(cursor, event, room, report);
             }
             for entry in &run.unsettled {
                 let at = Position::new(change.position.epoch, entry.offset);
                 self.expect_unsettled(at, *entry, room, report);
+            }
+        }
+        for fact in &change.facts {
+            if let FactBody::Moderated { by, moderation } = &fact.body {
+                self.expect_blank(*by, moderation, room, report);
             }
         }
     }
@@ -107,8 +123,8 @@ impl PinnedWindow {
         &mut self,
         cursor: Cursor,
         event: &Settled,
-        erasures: &Erasures,
-        (room, report): (&RoomId, &mut Report),
+        room: &RoomId,
+        report: &mut Report,
     ) {
         self.is_without_events = false;
         while let Some((surplus, _)) = self.events.pop_front_if(|(stored, _)| *stored < cursor) {
@@ -123,7 +139,15 @@ impl PinnedWindow {
                 self.events_have_begun = true;
                 report.window_events += 1;
                 let expected = Fingerprint::of(event);
-                if !stored.stands_for(&expected, || is_erased(cursor, event, erasures)) {
+                let is_blank = stored.datum == expected.blanked;
+                if stored.stands_for(&expected, || is_blank) {
+                    let told = Told {
+                        author: author(event),
+                        is_whole: stored.datum == expected.datum,
+                        is_blank,
+                    };
+                    self.told.insert(cursor, told);
+                } else {
                     report.differ(room, format!("the window's event {cursor}"), "is another");
                 }
             }
@@ -131,6 +155,33 @@ impl PinnedWindow {
                 report.differ(room, format!("the window's event {cursor}"), "is missing");
             }
             None => {}
+        }
+    }
+
+    /// What the event `by` erased must be blank.
+    fn expect_blank(
+        &mut self,
+        by: Cursor,
+        moderation: &Moderation,
+        room: &RoomId,
+        report: &mut Report,
+    ) {
+        let erased: Vec<Cursor> = match moderation {
+            Moderation::Erased { target } => vec![Cursor { seq: *target, ..by }],
+            Moderation::UserErased { user } => {
+                let user = UserHash::of(user);
+                let before = self.told.range(..by);
+                let theirs = before.filter(|(_, told)| told.author == user);
+                theirs.map(|(cursor, _)| *cursor).collect()
+            }
+            Moderation::Deleted { .. } | Moderation::Hidden { .. } => return,
+        };
+        for cursor in erased {
+            let told = self.told.remove(&cursor);
+            if told.is_some_and(|told| !told.is_blank) {
+                let what = format!("the window's event {cursor}");
+                report.differ(room, what, "still has what was erased");
+            }
         }
     }
 
@@ -172,6 +223,9 @@ impl PinnedWindow {
         if self.is_broken {
             return;
         }
+        for (cursor, _) in self.told.iter().filter(|(_, told)| !told.is_whole) {
+            report.differ(room, format!("the window's event {cursor}"), "is another");
+        }
         if self.is_without_chunks && !self.is_without_events {
             report.differ(room, "the window", "has no events");
         }
@@ -190,7 +244,14 @@ impl PinnedWindow {
 
     pub fn held_bytes(&self) -> usize {
         self.events.len() * size_of::<(Cursor, Fingerprint)>()
+            + self.told.len() * size_of::<(Cursor, Told)>()
             + self.unsettled.len() * size_of::<(Position, Unsettled)>()
             + self.state.as_ref().map_or(0, PinnedState::held_bytes)
     }
+}
+
+fn author(event: &Settled) -> UserHash {
+    let event = codec::decode_datum(&event.datum).ok();
+    let user = event.as_ref().and_then(|event| event.user.as_ref());
+    user.map_or(UserHash::NOBODY, |user| UserHash::of(&user.id))
 }

@@ -409,10 +409,14 @@ pub fn erasures_after(slot: Slot, position: Position) -> KeyRange {
     after(&last.0)..whole.end
 }
 
-/// The position and the room in the key of [`erasure_row`].
-pub fn read_erasure_key(key: &[u8]) -> Result<(Position, RoomId), DecodeError> {
+/// The position and the room of an [`erasure_row`], whose body says nothing.
+pub fn read_erasure(row: &Row) -> Result<(Position, RoomId), DecodeError> {
     const MALFORMED: DecodeError = DecodeError::Malformed("no key of an erasure");
-    let (mut position, name) = key
+    if !sealed::open(&row.body)?.is_empty() {
+        return Err(DecodeError::Malformed("an erasure that says something"));
+    }
+    let (mut position, name) = row
+        .key
         .get(3..)
         .and_then(|rest| rest.split_at_checked(12))
         .ok_or(MALFORMED)?;

@@ -19,6 +19,8 @@ use super::reader::{HistoryReader, damaged};
 use super::store::{HistoryStore, Order, Row};
 use crate::erasures::{self, Erasures};
 use crate::projection::StoreError;
+#[cfg(feature = "shortcuts")]
+use crate::shortcuts::{Shortcut, takes};
 
 /// How many rows one step looks at.
 const STEP_ROWS: usize = 16;
@@ -42,7 +44,8 @@ pub struct Sweep<S> {
     /// Whether others may still write rows that they settled before an erasure: then no mark is kept,
     /// and every turn begins anew.
     has_late_writers: bool,
-    /// The next slot of this turn.
+    slots: Vec<Slot>,
+    /// The index of the next slot of this turn.
     next: usize,
     pass: Option<Pass>,
     /// Up to where each slot is swept; its old values may still be on the disk.
@@ -85,6 +88,7 @@ impl<S: HistoryStore> Sweep<S> {
             packer: Packer::new(),
             unpacker: Unpacker::new(),
             has_late_writers: false,
+            slots: Slot::all().collect(),
             next: 0,
             pass: None,
             swept: BTreeMap::new(),
@@ -99,6 +103,11 @@ impl<S: HistoryStore> Sweep<S> {
             has_late_writers: true,
             ..self
         }
+    }
+
+    /// The same of these slots alone.
+    pub fn of_slots(self, slots: Vec<Slot>) -> Self {
+        Self { slots, ..self }
     }
 
     /// Looks at a few rows. After an error the slot's pass begins again.
@@ -142,8 +151,7 @@ impl<S: HistoryStore> Sweep<S> {
 
     /// Begins the next pass; slots without erasures are passed over.
     async fn begin(&mut self) -> Result<Swept, StoreError> {
-        let slots = Slot::all().skip(self.next);
-        for slot in slots {
+        while let Some(slot) = self.slots.get(self.next).copied() {
             if let Some(pass) = self.pass_of(slot).await? {
                 self.pass = Some(pass);
                 return Ok(Swept::More);
@@ -157,7 +165,7 @@ impl<S: HistoryStore> Sweep<S> {
     async fn pass_of(&mut self, slot: Slot) -> Result<Option<Pass>, StoreError> {
         let from = match self.swept.get(&slot) {
             Some(swept) => *swept,
-            None => self.mark(slot).await?,
+            None => self.reader.swept(slot).await?,
         };
         self.swept.insert(slot, from);
         let range = layout::erasures_after(slot, from);
@@ -172,21 +180,13 @@ impl<S: HistoryStore> Sweep<S> {
         let mut rooms = BTreeSet::new();
         let mut to = None;
         for row in rows {
-            let (position, room) =
-                layout::read_erasure_key(&row.key).map_err(|e| damaged(&row.key, e))?;
+            let (position, room) = layout::read_erasure(&row).map_err(|e| damaged(&row.key, e))?;
             if Some(position) <= watermark {
                 rooms.insert(room);
                 to = Some(position);
             }
         }
         Ok(to.map(|to| Pass::new(slot, to, rooms.into_iter().collect())))
-    }
-
-    async fn mark(&self, slot: Slot) -> Result<Position, StoreError> {
-        let Some(row) = self.store.get(layout::swept_key(slot)).await? else {
-            return Ok(Position::BEGIN);
-        };
-        layout::read_swept(&row.body).map_err(|e| damaged(&row.key, e))
     }
 
     /// Looks at the pass's next rows; whether there are no more.
@@ -218,8 +218,9 @@ impl<S: HistoryStore> Sweep<S> {
             let body = self
                 .blank(&room, table, row.clone(), &erasures, starter.as_deref())
                 .map_err(|e| damaged(&key, e))?;
+            let timestamp = swept_timestamp(row.timestamp);
             blanked.extend(body.map(|body| Row {
-                timestamp: row.timestamp | 1,
+                timestamp,
                 body,
                 key,
             }));
@@ -305,6 +306,15 @@ impl<S: HistoryStore> Sweep<S> {
             Table::Memory(_) => Ok(None),
         }
     }
+}
+
+/// Later than what any processor writes of the same records, earlier than what it writes of later ones.
+fn swept_timestamp(timestamp: u64) -> u64 {
+    #[cfg(feature = "shortcuts")]
+    if takes(Shortcut::SweptInPlace) {
+        return timestamp;
+    }
+    timestamp | 1
 }
 
 impl Pass {

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use danmu_projections::history::{Sweep, Swept};
+use danmu_projections::projection::{Appended, StoreError};
+use danmu_schemas::Cursor;
 use danmu_schemas::event::{BroadcastStart, Gift};
+use danmu_schemas::fact::{Fact, FactBody, Moderation};
 
 use super::*;
 
@@ -227,4 +230,152 @@ async fn what_a_late_writer_brings_back_is_swept_again() {
     finish(&mut sweep).await;
     assert!(!bench.at_rest().await.contains(&format!("{MARK} by host")));
     assert_eq!(bench.verify().await.first_difference, None);
+}
+
+/// Windows go on without the history: what they have erased is blank though no watermark has reached it,
+/// and must be.
+#[tokio::test]
+async fn windows_that_are_ahead_of_the_history_have_nothing_that_was_erased() {
+    let bench = Bench::told().await;
+    let (mut filling, windows) = bench.filling();
+    let erase = |seqs: &[u64], user: Option<&'static str>| {
+        Body::Erase(Erase {
+            target_seqs: seqs.to_vec(),
+            target_user: user.map(Into::into),
+        })
+    };
+    for now_ms in 0..100 {
+        filling.turn(now_ms * 1_000).await.expect("a turn");
+    }
+    let before = windows.room(&room("d")).await.expect("a window");
+    bench.send("d", 2_000, erase(&[3], None)).await;
+    bench.send("d", 2_001, erase(&[], Some("ann"))).await;
+    for now_ms in 100..200 {
+        filling.turn(now_ms * 1_000).await.expect("a turn");
+    }
+    let verified = async || {
+        let windows = Some(windows.clone());
+        let report = bench.verify_with(windows, &Options::default()).await;
+        report.first_difference.map(|found| (found.what, found.why))
+    };
+    assert_eq!(verified().await, None);
+
+    let after = windows.room(&room("d")).await.expect("a window");
+    let kept = before.chunks[0].clone();
+    assert_ne!(after.chunks[0], kept, "blanked");
+    put_back(&bench, &windows, kept.as_ref().clone()).await;
+    let (what, why) = verified().await.expect("a difference");
+    assert!(what.starts_with("the window's event 1:"), "{what}");
+    assert_eq!(why, "still has what was erased");
+
+    // And nothing else may be blank.
+    put_back(&bench, &windows, after.chunks[0].as_ref().clone()).await;
+    assert_eq!(verified().await, None);
+    let (header, mut body) = Unpacker::new().unpack(&kept.bytes).expect("a chunk");
+    for settled in &mut body.settled {
+        let mut event = codec::decode_datum(&settled.datum).expect("an event");
+        event.blank();
+        let mut datum = Vec::new();
+        event.encode(&mut datum);
+        settled.datum = datum.into();
+    }
+    let bytes = Packer::new().pack(&header, &body);
+    put_back(&bench, &windows, PackedChunk { header, bytes }).await;
+    let (_, why) = verified().await.expect("a difference");
+    assert_eq!(why, "is another");
+}
+
+/// Stores a chunk in room d's window in the place of the one with the same header.
+async fn put_back(bench: &Bench, windows: &MemoryWindows, chunk: PackedChunk) {
+    let d = room("d");
+    let names = std::slice::from_ref(&d);
+    let loaded = windows.load(d.slot(), names).await.expect("read");
+    let state = loaded.states[0].clone().expect("a state");
+    let at = loaded.position.expect("a position");
+    let step = WindowStep {
+        slot: d.slot(),
+        log: bench.log.identity(),
+        expected: at,
+        to: at,
+        changes: vec![WindowChange {
+            room: d,
+            blanked: vec![chunk],
+            ..unchanged(state)
+        }],
+    };
+    let appended = windows.append(step).await.expect("appended");
+    assert_eq!(appended, Appended::Stored);
+}
+
+/// What the sweep is told of, and how far it says it is.
+#[tokio::test]
+async fn what_the_sweep_goes_by_is_compared_too() {
+    let bench = Bench::told().await;
+    bench.erase("d", 2_000, &[3], None).await;
+    let mut sweep = bench.sweep();
+    finish(&mut sweep).await;
+    sweep.purge().await.expect("a purge");
+    assert_eq!(bench.verify().await.first_difference, None);
+
+    let d = room("d");
+    let told = layout::erasures_after(d.slot(), Position::BEGIN);
+    let told = bench.history.scan(told, Order::Ascending, 10).await;
+    let [told] = told.expect("read").try_into().expect("one erasure");
+    let keys = vec![told.key.clone()];
+    bench.history.remove(keys).await.expect("removed");
+    let found = bench.verify().await.first_difference.expect("a difference");
+    assert!(
+        found.what.starts_with("what the sweep is told of"),
+        "{found:?}"
+    );
+    assert_eq!((found.room, &*found.why), (d.clone(), "is missing"));
+
+    let (position, _) = layout::read_erasure(&told).expect("an erasure");
+    let earlier = Position::new(position.epoch, position.offset - 1);
+    let body = FactBody::Moderated {
+        by: Cursor {
+            generation: Generation::FIRST,
+            seq: Seq(1),
+        },
+        moderation: Moderation::Erased { target: Seq(1) },
+    };
+    let position = earlier;
+    let surplus = layout::erasure_row(&d, &Fact { position, body }).expect("an erasure");
+    let keys = vec![surplus.key.clone()];
+    let found = bench.difference_with(vec![told.clone(), surplus]).await;
+    assert_eq!((found.room, &*found.why), (d.clone(), "is not in the log"));
+    bench.history.remove(keys).await.expect("removed");
+    assert_eq!(bench.verify().await.first_difference, None);
+
+    let mark = bench.history.get(layout::swept_key(d.slot())).await;
+    let mark = mark.expect("read").expect("a mark");
+    for row in [told, mark] {
+        for n in [0, row.body.len() - 1] {
+            let mut altered = row.clone();
+            let mut body = altered.body.to_vec();
+            body[n] ^= 1;
+            altered.body = body.into();
+            assert_damaged(&bench, altered).await;
+        }
+        bench.history.write(vec![row]).await.expect("written");
+        assert_eq!(bench.verify().await.first_difference, None);
+    }
+    let beyond = layout::swept_row(d.slot(), Position::new(0, 1_000_000));
+    assert_damaged(&bench, beyond).await;
+}
+
+/// An erasure that cannot be read is also missed by its room.
+async fn assert_damaged(bench: &Bench, row: Row) {
+    let key = row.key.clone();
+    bench.history.write(vec![row]).await.expect("written");
+    match bench.try_verify(None, &Options::default()).await {
+        Err(VerifyError::Store(StoreError::Damaged { what, .. })) => {
+            assert_eq!(what, layout::describe(&key));
+        }
+        Ok(report) if report.differences == 1 => {
+            let found = report.first_difference.expect("a difference");
+            assert_eq!((found.room, &*found.why), (room("d"), "is missing"));
+        }
+        other => panic!("{} is not found: {other:?}", layout::describe(&key)),
+    }
 }
