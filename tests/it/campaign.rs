@@ -15,6 +15,7 @@ mod faults;
 mod processors;
 mod readers;
 mod script;
+mod sweeping;
 mod truth;
 mod windows;
 mod world;
@@ -35,6 +36,7 @@ pub struct Plan {
     has_history: bool,
     has_clients: bool,
     has_players: bool,
+    has_sweep: bool,
     shortcut: Option<Shortcut>,
 }
 
@@ -44,6 +46,7 @@ const WINDOWS: Plan = Plan {
     has_history: false,
     has_clients: false,
     has_players: false,
+    has_sweep: false,
     shortcut: None,
 };
 
@@ -51,12 +54,14 @@ const WINDOWS: Plan = Plan {
 const HISTORY: Plan = Plan {
     has_windows: false,
     has_history: true,
+    has_sweep: true,
     ..WINDOWS
 };
 
 /// Windows that are refilled from a history which moves.
 const REFILL: Plan = Plan {
     has_history: true,
+    has_sweep: true,
     ..WINDOWS
 };
 
@@ -138,6 +143,7 @@ fn shortcuts_are_caught() {
         (REFILL, Shortcut::RoomsListedFirst, 600),
         (HISTORY, Shortcut::WhateverIsOlderRemoved, 200),
         (HISTORY, Shortcut::SeekToLastChunk, 600),
+        (HISTORY, Shortcut::SweptInPlace, 200),
         (SEGMENTS, Shortcut::RevisionsCounted, 200),
     ] {
         let name = format!("campaign: {shortcut:?}");

@@ -9,6 +9,7 @@ use danmu_schemas::{Cursor, Generation, Position, Seq, Settled, codec};
 
 use super::checks::{Known, Wrong, readable};
 use super::faults::at_once;
+use super::sweeping::{self, END};
 use super::truth::RoomTruth;
 
 const ALL: std::ops::Range<i64> = i64::MIN..i64::MAX;
@@ -18,7 +19,9 @@ pub fn are_true(reader: &HistoryReader<EmbeddedHistory>, known: Known<'_>) -> Re
     let (room, truth, watermark) = known;
     moderation_is_true(reader, known)?;
     let broadcasts = readable(at_once(reader.broadcasts(room, None, usize::MAX)))?;
-    if broadcasts != expected_broadcasts(truth, watermark) {
+    let expected = expected_broadcasts(truth, watermark);
+    let left = |broadcast: &Broadcast| left_of_broadcast(truth, broadcast.clone());
+    if !broadcasts.iter().map(left).eq(expected.iter().map(left)) {
         return Err((
             "the history has other broadcasts",
             format!("{broadcasts:?}"),
@@ -83,11 +86,65 @@ fn segments_are_true(
     for expected in expected {
         let n = expected.segment.n;
         let content = readable(at_once(reader.segment(room, cursor, n, View::Public)))?;
-        if content.map(sorted) != Some(expected) {
+        let left = |content| left_of_segment(truth, cursor, content);
+        if content.map(sorted).map(left) != Some(left(expected)) {
             return Err(("the history has another segment", format!("{cursor} {n}")));
         }
     }
     Ok(())
+}
+
+/// What erasures leave of a broadcast: its row may have been swept, or not yet.
+fn left_of_broadcast(truth: &RoomTruth, broadcast: Broadcast) -> Broadcast {
+    let cursor = broadcast.cursor;
+    let body = FactBody::BroadcastStarted {
+        broadcast: cursor,
+        started: broadcast.started,
+    };
+    let FactBody::BroadcastStarted { started, .. } = left_of(truth, cursor, body) else {
+        unreachable!("blanking keeps what a fact is");
+    };
+    Broadcast {
+        started,
+        ..broadcast
+    }
+}
+
+/// The same of a segment.
+pub fn left_of_segment(
+    truth: &RoomTruth,
+    cursor: Cursor,
+    mut content: SegmentContent,
+) -> SegmentContent {
+    let erasures = truth.erasures(END);
+    for event in &mut content.events {
+        erasures.blank_event(cursor.generation, event).unwrap();
+    }
+    let body = FactBody::SegmentOpened {
+        broadcast: cursor,
+        n: content.segment.n,
+        segment: SegmentOpened {
+            first_seq: content.segment.first_seq,
+            snapshot: content.snapshot,
+        },
+    };
+    let FactBody::SegmentOpened { segment, .. } = left_of(truth, cursor, body) else {
+        unreachable!("blanking keeps what a fact is");
+    };
+    content.snapshot = segment.snapshot;
+    let entrants = &mut content.snapshot.roster.entrants;
+    entrants.retain(|entrant| !entrant.name.is_empty());
+    content
+}
+
+fn left_of(truth: &RoomTruth, cursor: Cursor, body: FactBody) -> FactBody {
+    let position = END;
+    let mut fact = Fact { position, body };
+    let starter = sweeping::starter(truth, cursor);
+    truth
+        .erasures(END)
+        .blank_fact(&mut fact, starter.as_deref());
+    fact.body
 }
 
 /// What the facts up to a position say, in their order.
@@ -169,9 +226,7 @@ fn expected_segments(truth: &RoomTruth, at: Position, cursor: Cursor) -> Vec<Seg
     let mut moderation = moderation(truth, cursor.generation);
     moderation.extend(later_erasures(truth, cursor.generation));
     moderation.retain(|row| row.position <= at && row.by >= cursor.seq);
-    let before = Seq(cursor.seq.0 - 1);
-    let first = truth.events_after(cursor.generation, before).first();
-    let starter = first.map(|(_, event)| author(event));
+    let starter = sweeping::starter(truth, cursor);
     let starter = starter.as_deref();
     let mut closed = Vec::new();
     for (i, (n, opened)) in openings.iter().enumerate() {
@@ -215,7 +270,8 @@ fn expected_segments(truth: &RoomTruth, at: Position, cursor: Cursor) -> Vec<Seg
     closed
 }
 
-fn author(event: &Settled) -> String {
+/// Who did an event.
+pub fn author(event: &Settled) -> String {
     let decoded = codec::decode_datum(&event.datum).unwrap();
     decoded.user.unwrap().id.into_owned()
 }

@@ -16,6 +16,7 @@ use danmu_schemas::{Cursor, Generation, Position, RoomId, Seq, Settled, codec};
 
 use super::super::model::world::{Walk, chance, pick};
 use super::Plan;
+use super::broadcasts::left_of_segment;
 use super::faults::FatefulHistory;
 use super::script::ROOMS;
 use super::windows::FatefulWindows;
@@ -133,7 +134,9 @@ impl Readers {
                 .addresses
                 .entry(address)
                 .or_insert_with(|| content.clone());
-            if *first != content {
+            let truth = world.truth.room(room);
+            let left = |content: &SegmentContent| left_of_segment(truth, cursor, content.clone());
+            if *first != content && left(first) != left(&content) {
                 world.found("one address, two contents", format!("{address:?}"));
             }
         }

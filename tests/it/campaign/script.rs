@@ -174,7 +174,7 @@ impl Script {
             }),
             88..90 => self.erase(last_seq),
             90..93 => Body::BroadcastStart(BroadcastStart {
-                title: "a show".into(),
+                title: format!("show {}", self.ids).into(),
                 recorded: false,
                 zero_at: None,
                 ext: Vec::new(),

@@ -25,6 +25,7 @@ use super::super::model::world::{Findings, chance, found, pick};
 use super::faults::{Fate, FatefulHistory, FatefulReader, at_once, next_at_once};
 use super::processors::Owners;
 use super::script::{ROOMS, SLOTS, Script};
+use super::sweeping::{self, Sweeper, SweptRows};
 use super::truth::Truth;
 use super::windows::FatefulWindows;
 use super::{Plan, Readers, checks};
@@ -59,6 +60,7 @@ pub struct World {
     pub now_ms: Arc<AtomicU64>,
     pub routes: Routes,
     pub truth: Truth,
+    pub swept: SweptRows,
     stores: Option<Stores>,
     runtime: Runtime,
     directory: TempDir,
@@ -87,6 +89,7 @@ impl World {
             now_ms: Arc::default(),
             routes: routes(),
             truth: Truth::new(),
+            swept: SweptRows::default(),
             stores: Some(stores),
             runtime: runtime.unwrap(),
             directory,
@@ -109,6 +112,7 @@ impl World {
             .map(|kind| Owners::new(kind, &mut self))
             .collect();
         let mut readers = Readers::new(&self.plan);
+        let mut sweeper = Sweeper::start(&self);
         let steps = self.rng.usize(250..500);
         for step in 0..steps + QUIET_STEPS {
             if step == steps {
@@ -117,15 +121,20 @@ impl World {
             }
             let is_live = step < steps;
             if is_live {
-                self.befall(&mut owners, &mut readers);
+                self.befall(&mut owners, &mut readers, &mut sweeper);
             }
             self.turn(&mut owners, &mut readers, is_live);
+            sweeper.turn(&mut self);
             if !self.findings.is_empty() {
                 return self.findings;
             }
             if !is_live && self.is_at_rest() && readers.are_done(&self) {
                 self.check_history();
                 checks::windows(&mut self);
+                if self.plan.has_sweep {
+                    sweeping::finish(&mut self);
+                    self.check_history();
+                }
                 return self.findings;
             }
         }
@@ -202,9 +211,9 @@ impl World {
         }
     }
 
-    fn befall(&mut self, owners: &mut [Owners], readers: &mut Readers) {
+    fn befall(&mut self, owners: &mut [Owners], readers: &mut Readers, sweeper: &mut Sweeper) {
         if chance(&mut self.rng, PROCESS_CRASH) {
-            self.crash(owners, readers);
+            self.crash(owners, readers, sweeper);
             return;
         }
         for owners in owners {
@@ -229,8 +238,9 @@ impl World {
     }
 
     /// The process dies and starts again.
-    fn crash(&mut self, owners: &mut [Owners], readers: &mut Readers) {
+    fn crash(&mut self, owners: &mut [Owners], readers: &mut Readers, sweeper: &mut Sweeper) {
         readers.drop_requests();
+        sweeper.stop();
         owners.iter_mut().for_each(Owners::stop);
         self.stores = None;
         let mut stores = Stores::open(self.directory.path(), &self.clock, &self.fate);
@@ -239,11 +249,15 @@ impl World {
         for owners in owners {
             owners.start(self);
         }
+        *sweeper = Sweeper::start(self);
         self.check_history();
     }
 
     /// Where players fetch segments, what they get is all that is looked at.
     fn check_history(&mut self) {
+        if let Some(row) = self.swept.undone(&self.stores().history) {
+            self.found("what was swept came back", row);
+        }
         if self.plan.has_history && !self.plan.has_players {
             checks::history(self);
         }
