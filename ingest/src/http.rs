@@ -28,7 +28,8 @@ use crate::append::{Appender, NotAppended};
 use crate::likes::{self, Likes};
 use crate::rates::{Ask, Limited, Limits, Rates, Scope};
 pub use answer::{Refused, as_problem};
-pub use body::{BODY_BYTES_MAX, BODY_WITHIN, DRAINED_BYTES_MAX};
+use body::Bodies;
+pub use body::{BODY_BYTES_MAX, BODY_WITHIN, DRAINED_BYTES_MAX, HELD_BYTES_MAX};
 use utoipa_axum::router::OpenApiRouter;
 
 /// When to try again where the log takes no more.
@@ -56,6 +57,7 @@ pub struct Ingest<W> {
     appender: Appender<W>,
     likes: Likes<W>,
     rates: Rates,
+    bodies: Bodies,
     now_ms: fn() -> i64,
     new_id: fn() -> EventId,
 }
@@ -70,6 +72,7 @@ impl<W: LogWriter + Clone + 'static> Ingest<W> {
             likes: Likes::new(appender.clone(), likes),
             appender,
             rates: Rates::new(Limits::NONE),
+            bodies: Bodies::new(HELD_BYTES_MAX),
             now_ms,
             new_id,
         }
@@ -153,7 +156,7 @@ async fn post_events<W: LogWriter + Clone + 'static>(
     let room = parse_room(&room)?;
     let caller = known(caller)?;
     ingest.take_request(&caller, peer)?;
-    let body = body::read(&headers, body).await?;
+    let body = ingest.bodies.read(&headers, body).await?;
     let context = Context {
         room: &room,
         caller: &caller,
@@ -161,6 +164,7 @@ async fn post_events<W: LogWriter + Clone + 'static>(
         idempotency_key: idempotency_key(&headers)?,
     };
     let events = admission::admit(&body, context, ingest.new_id).map_err(rejected)?;
+    drop(body);
     ingest.take_events(&caller, &events)?;
     ingest
         .appender
@@ -187,7 +191,7 @@ async fn post_likes<W: LogWriter + Clone + 'static>(
             .into());
     }
     ingest.take_request(&caller, peer)?;
-    let count = like_count(&body::read(&headers, body).await?)?;
+    let count = like_count(&ingest.bodies.read(&headers, body).await?)?;
     let ask = Ask {
         scope: Scope::Likes,
         id: author(&caller),

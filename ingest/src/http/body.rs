@@ -5,15 +5,23 @@
 //! A body that is too large is read on for a while and thrown away, because a client that is still
 //! sending does not read: it would find a broken connection in place of the 413. One that says that it is
 //! larger than even that is answered at once.
+//!
+//! Many large bodies that stop half-way would hold much memory for as long as a body may take. So what
+//! comes after a body's first part takes of a room that all share; where that is used up, the request is
+//! refused. What arrives in one piece, as every single event does, needs none of it.
 
 use std::future::poll_fn;
+use std::ops::Deref;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, header};
 use danmu_schemas::problem::{Problem, ProblemType};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::OVERLOADED_RETRY_S;
 use super::answer::Refused;
 
 /// The largest body.
@@ -23,14 +31,93 @@ pub const DRAINED_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// How long a body may take to arrive.
 pub const BODY_WITHIN: Duration = Duration::from_secs(10);
 
-/// The whole body of a request with these headers.
-pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Refused> {
-    if is_encoded(headers) {
-        return Err(Problem::new(ProblemType::UnsupportedEncoding).into());
+/// How many bytes of bodies that come in parts may be held at once, beyond the first part of each.
+pub const HELD_BYTES_MAX: usize = 128 * 1_024 * 1_024;
+
+/// The room that bodies share. Clones share it too.
+#[derive(Debug, Clone)]
+pub(super) struct Bodies {
+    room: Arc<Semaphore>,
+}
+
+/// A whole body. Gives its room back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Whole {
+    bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Bodies {
+    /// Room for so many bytes.
+    pub(super) fn new(held_bytes_max: usize) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(held_bytes_max)),
+        }
     }
-    match tokio::time::timeout(BODY_WITHIN, read_bounded(body)).await {
-        Ok(read) => read.map_err(|problem_type| Problem::new(problem_type).into()),
-        Err(_) => Err(Problem::new(ProblemType::RequestTimeout).into()),
+
+    /// The whole body of a request with these headers.
+    pub(super) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Whole, Refused> {
+        if is_encoded(headers) {
+            return Err(Problem::new(ProblemType::UnsupportedEncoding).into());
+        }
+        let read = tokio::time::timeout(BODY_WITHIN, self.read_bounded(body)).await;
+        read.unwrap_or(Err(ProblemType::RequestTimeout))
+            .map_err(|problem_type| refused(problem_type).into())
+    }
+
+    async fn read_bounded(&self, mut body: Body) -> Result<Whole, ProblemType> {
+        if body.size_hint().lower() > DRAINED_BYTES_MAX as u64 {
+            return Err(ProblemType::TooLarge);
+        }
+        let first = next(&mut body).await?.unwrap_or_default();
+        if body.is_end_stream() && first.len() <= BODY_BYTES_MAX {
+            return Ok(Whole {
+                bytes: first,
+                _room: None,
+            });
+        }
+        let mut room = self.take(0)?;
+        let mut len = first.len();
+        let mut read = Vec::from(first);
+        while let Some(part) = next(&mut body).await? {
+            len += part.len();
+            if len > DRAINED_BYTES_MAX {
+                break;
+            }
+            if len <= BODY_BYTES_MAX {
+                room.merge(self.take(part.len())?);
+                read.extend_from_slice(&part);
+            }
+        }
+        if len > BODY_BYTES_MAX {
+            return Err(ProblemType::TooLarge);
+        }
+        Ok(Whole {
+            bytes: read.into(),
+            _room: Some(room),
+        })
+    }
+
+    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ProblemType> {
+        let bytes = u32::try_from(bytes).map_err(|_| ProblemType::TooLarge)?;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
+        room.map_err(|_| ProblemType::Overloaded)
+    }
+}
+
+impl Deref for Whole {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn refused(problem_type: ProblemType) -> Problem {
+    let problem = Problem::new(problem_type);
+    match problem_type {
+        ProblemType::Overloaded => problem.retry_after_s(OVERLOADED_RETRY_S),
+        _ => problem,
     }
 }
 
@@ -39,31 +126,6 @@ fn is_encoded(headers: &HeaderMap) -> bool {
     codings
         .map(|coding| coding.as_bytes())
         .any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
-}
-
-async fn read_bounded(mut body: Body) -> Result<Bytes, ProblemType> {
-    if body.size_hint().lower() > DRAINED_BYTES_MAX as u64 {
-        return Err(ProblemType::TooLarge);
-    }
-    let first = next(&mut body).await?.unwrap_or_default();
-    if body.is_end_stream() && first.len() <= BODY_BYTES_MAX {
-        return Ok(first);
-    }
-    let mut len = first.len();
-    let mut read = Vec::from(first);
-    while let Some(part) = next(&mut body).await? {
-        len += part.len();
-        if len > DRAINED_BYTES_MAX {
-            break;
-        }
-        if len <= BODY_BYTES_MAX {
-            read.extend_from_slice(&part);
-        }
-    }
-    if len > BODY_BYTES_MAX {
-        return Err(ProblemType::TooLarge);
-    }
-    Ok(read.into())
 }
 
 async fn next(body: &mut Body) -> Result<Option<Bytes>, ProblemType> {
@@ -94,7 +156,11 @@ mod tests {
     }
 
     async fn status(body: Body) -> u16 {
-        match read(&HeaderMap::new(), body).await {
+        status_in(&Bodies::new(HELD_BYTES_MAX), body).await
+    }
+
+    async fn status_in(bodies: &Bodies, body: Body) -> u16 {
+        match bodies.read(&HeaderMap::new(), body).await {
             Ok(_) => 200,
             Err(refused) => refused.into_response().status().as_u16(),
         }
@@ -130,5 +196,23 @@ mod tests {
     async fn a_body_that_does_not_arrive_is_not_waited_for() {
         let stalled = parts(1, 8).chain(stream::pending());
         assert_eq!(status(Body::from_stream(stalled)).await, 408);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_that_stop_half_way_hold_no_more_than_there_is_room_for() {
+        let bodies = Bodies::new(4_096);
+        let stalled = Body::from_stream(parts(5, 1_024).chain(stream::pending()));
+        let stalled = tokio::spawn({
+            let bodies = bodies.clone();
+            async move { status_in(&bodies, stalled).await }
+        });
+        tokio::task::yield_now().await;
+        let large = || Body::from_stream(parts(2, 1_024));
+        assert_eq!(status_in(&bodies, large()).await, 503);
+        let small = || Body::from(vec![b' '; 1_024]);
+        assert_eq!(status_in(&bodies, small()).await, 200);
+        assert_eq!(stalled.await.ok(), Some(408));
+        assert_eq!(status_in(&bodies, large()).await, 200);
+        assert_eq!(bodies.room.available_permits(), 4_096);
     }
 }

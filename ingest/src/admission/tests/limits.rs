@@ -220,7 +220,7 @@ fn numbers() {
             most("comment", "style.color", 0xff_ffff),
             least("gift", "count", 1),
             most("gift", "count", 9_999),
-            ("gift", "count", json!(1), json!(1.0)),
+            ("gift", "count", json!(1.0), json!(1.5)),
             ("gift", "count", json!(1), json!("1")),
             least("gift", "unit_value", 0),
             most("gift", "unit_value", 10_000_000),
