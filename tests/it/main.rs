@@ -7,14 +7,17 @@
 
 mod campaign;
 mod demo;
+mod hostile;
 mod import;
 mod kills;
+mod likes;
 mod live;
 mod log;
 mod model;
 mod moderation;
 mod openapi;
 mod operation;
+mod overload;
 mod projection;
 #[cfg(feature = "cluster")]
 mod stack;

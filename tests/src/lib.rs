@@ -4,6 +4,8 @@
 //! The integration tests themselves are in `it`, which uses the public surfaces only.
 
 pub mod conformance;
+pub mod connection;
+pub mod load;
 pub mod proxy;
 pub mod recording;
 pub mod server;

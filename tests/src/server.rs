@@ -20,17 +20,29 @@ const READY_ASKED_EVERY: Duration = Duration::from_millis(20);
 /// The binary, built once a test run, in the profile that this test was built in.
 pub fn danmu() -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    Command::new(BINARY.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "danmu"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .expect("cargo runs");
-        assert!(built.success(), "the binary does not build");
-        let test = std::env::current_exe().expect("a test knows its own path");
-        let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
-        profile.join("danmu")
-    }))
+    Command::new(BINARY.get_or_init(build))
+}
+
+fn build() -> PathBuf {
+    let mut build = Command::new(env!("CARGO"));
+    build
+        .args(["build", "--quiet", "--package", "danmu"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    // Variables that cargo sets for this test: build scripts that look at them (ring's does) would run
+    // again, and half of the dependencies with them.
+    for (name, _) in std::env::vars().filter(|(name, _)| is_of_package(name)) {
+        build.env_remove(name);
+    }
+    let built = build.status().expect("cargo runs");
+    assert!(built.success(), "the binary does not build");
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+    profile.join("danmu")
+}
+
+/// Whether it is a variable that tells a package of itself.
+fn is_of_package(name: &str) -> bool {
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// Runs a command of the binary to its end.
@@ -63,6 +75,15 @@ pub fn terminate(process: &Child) {
     let kill = format!("kill -TERM {}", process.id());
     let sent = Command::new("sh").args(["-c", &kill]).status();
     assert!(sent.expect("a shell runs").success(), "{kill}");
+}
+
+/// The number in an environment variable of the tests, `XTASK_…`, or the default: how large a test is.
+pub fn size(variable: &str, default: usize) -> usize {
+    let Ok(text) = std::env::var(variable) else {
+        return default;
+    };
+    let number = text.parse();
+    number.unwrap_or_else(|_| panic!("{variable} is no number: {text:?}"))
 }
 
 /// Fails unless the data that a server left is what its log says.
@@ -159,6 +180,31 @@ impl Server {
     /// The admin listener's address.
     pub fn admin_url(&self) -> &str {
         &self.admin
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// How many bytes of memory the process holds at the moment.
+    pub fn rss_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = std::fs::read_to_string(path).expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kib: u64 = kib.and_then(|kib| kib.parse().ok()).expect("kibibytes");
+        kib * 1_024
+    }
+
+    /// The value of a series of the metrics, named with its labels.
+    pub fn metric(&self, series: &str) -> f64 {
+        let answer = ureq::get(format!("{}/metrics", self.admin)).call();
+        let mut answer = answer.expect("metrics are told");
+        let told = answer.body_mut().read_to_string().expect("they are text");
+        let value = told.lines().find_map(|line| line.strip_prefix(series));
+        let value = value.and_then(|value| value.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no series {series}"))
     }
 
     /// What the server answers to a GET; the test fails unless it is 200.
