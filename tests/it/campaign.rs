@@ -143,7 +143,6 @@ fn shortcuts_are_caught() {
         (REFILL, Shortcut::RoomsListedFirst, 600),
         (HISTORY, Shortcut::WhateverIsOlderRemoved, 200),
         (HISTORY, Shortcut::SeekToLastChunk, 600),
-        (HISTORY, Shortcut::SweptInPlace, 200),
         (SEGMENTS, Shortcut::RevisionsCounted, 200),
     ] {
         let name = format!("campaign: {shortcut:?}");
