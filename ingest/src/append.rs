@@ -1,7 +1,7 @@
 //! From events to acknowledged records: encode, route, append.
 //!
 //! Room → slot → route → partition, never by a hash over partitions. All events of a call are of one
-//! room, so that they stand adjacent in one partition, all or none of them.
+//! room, so that they go to one partition, in their order.
 
 use bytes::Bytes;
 use danmu_log::{AppendError, LogWriter, NewRecord, Routes};

@@ -73,3 +73,73 @@ mod embedded {
         danmu_tests::log_conformance!(super::Embedded::in_small_files());
     }
 }
+
+#[cfg(feature = "cluster")]
+mod kafka {
+    use std::num::NonZeroU32;
+
+    use danmu_log::kafka::topics::{Layout, Topics};
+    use danmu_log::kafka::{KafkaLog, KafkaReader, Options, Reading};
+    use danmu_stack::{Engine, shared};
+    use danmu_tests::conformance::log::LogEnvironment;
+    use tokio::sync::OnceCell;
+
+    /// A topic of its own in the stack's cluster.
+    struct Kafka {
+        topic: String,
+        made: OnceCell<Options>,
+    }
+
+    impl Kafka {
+        fn with_a_new_topic() -> Self {
+            let topic = format!("danmu.test-{:016x}", fastrand::u64(..));
+            Self {
+                topic,
+                made: OnceCell::new(),
+            }
+        }
+
+        /// How to connect to the topic, which is made when this is asked first.
+        async fn options(&self) -> anyhow::Result<Options> {
+            let made = self.made.get_or_try_init(|| async {
+                let options = Options {
+                    topic: self.topic.clone(),
+                    ..Options::new(shared::address(Engine::Kafka)?)
+                };
+                let layout = Layout {
+                    partitions: const { NonZeroU32::new(2).expect("2 is not 0") },
+                    ..Layout::default()
+                };
+                let topics = Topics::connect(options.clone())?;
+                topics.create(&layout).await?;
+                anyhow::Ok(options)
+            });
+            Ok(made.await?.clone())
+        }
+    }
+
+    impl LogEnvironment for Kafka {
+        type Writer = KafkaLog;
+        type Reader = KafkaReader;
+
+        async fn open(&self) -> anyhow::Result<KafkaLog> {
+            Ok(KafkaLog::connect(self.options().await?).await?)
+        }
+
+        async fn reader(&self, log: &KafkaLog) -> anyhow::Result<KafkaReader> {
+            Ok(log.reader(Reading::All)?)
+        }
+
+        async fn stop(&self, log: KafkaLog) -> anyhow::Result<()> {
+            log.close().await;
+            Ok(())
+        }
+
+        async fn crash(&self, log: KafkaLog) -> anyhow::Result<()> {
+            drop(log);
+            Ok(())
+        }
+    }
+
+    danmu_tests::log_conformance!(Kafka::with_a_new_topic());
+}

@@ -18,7 +18,7 @@ struct Rule {
     never: &'static [&'static str],
 }
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     Rule {
         package: "danmu-schemas",
         ours: &[],
@@ -28,7 +28,7 @@ const RULES: [Rule; 7] = [
     },
     Rule {
         package: "danmu-log",
-        ours: &["danmu-schemas"],
+        ours: &["danmu-schemas", "danmu-topic-id"],
         never: &["axum", "redis", "scylla", "fjall"],
     },
     Rule {
@@ -50,6 +50,11 @@ const RULES: [Rule; 7] = [
         package: "danmu-api",
         ours: &["danmu-schemas", "danmu-projections"],
         never: &["rdkafka", "redis", "scylla", "fjall"],
+    },
+    Rule {
+        package: "danmu-topic-id",
+        ours: &[],
+        never: &["tokio", "axum", "redis", "scylla", "fjall"],
     },
     Rule {
         package: "danmu-stack",

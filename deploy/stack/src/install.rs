@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::cache;
 
@@ -28,6 +28,16 @@ pub fn program(program: &str, package: &str) -> Result<PathBuf> {
         format!("{program} is needed and was not found: apt-get install {package}")
     })?;
     found(program).with_context(|| format!("{package} was installed, but has no {program}"))
+}
+
+/// Has the headers of a C library here; where packages cannot be installed, the build says what it
+/// misses.
+pub fn library(header: &str, package: &str) -> Result<()> {
+    let is_here = Path::new("/usr/include").join(header).exists();
+    if is_here || !can_install() {
+        return Ok(());
+    }
+    install(package)
 }
 
 /// A Java of the right version, the default one or another that is installed.
@@ -107,10 +117,15 @@ fn is_right(java: &Path) -> bool {
     version.is_ok_and(|text| text.contains(&format!(" {JAVA_VERSION}.")))
 }
 
+fn can_install() -> bool {
+    rustix::process::geteuid().is_root() && found("apt-get").is_some()
+}
+
 fn install(package: &str) -> Result<()> {
-    if !rustix::process::geteuid().is_root() || found("apt-get").is_none() {
-        bail!("packages can be installed here only as root, with apt-get");
-    }
+    ensure!(
+        can_install(),
+        "packages can be installed here only as root, with apt-get"
+    );
     eprintln!("installing {package}");
     output(Command::new("apt-get").args(["update", "-qq"]))?;
     output(

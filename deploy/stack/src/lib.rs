@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub use engine::Engine;
+pub use install::{library, program};
 pub use process::Process;
 pub use server::{Options, Server, start_all};
 

@@ -32,6 +32,14 @@ pub fn cargo_deny() -> Result<PathBuf> {
     Ok(deny)
 }
 
+/// What Kafka's client is built with, beside a C compiler.
+pub fn libraries() -> Result<()> {
+    danmu_stack::program("make", "make")?;
+    danmu_stack::program("pkg-config", "pkg-config")?;
+    danmu_stack::library("openssl/ssl.h", "libssl-dev")?;
+    danmu_stack::library("zlib.h", "zlib1g-dev")
+}
+
 /// A Python that has fastavro: Avro as others implement it.
 pub fn python_with_fastavro() -> Result<PathBuf> {
     let environment = cache()?.join("python");

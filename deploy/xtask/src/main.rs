@@ -10,6 +10,7 @@ mod stack;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use danmu_stack::{Engine, shared};
 
 use run::cargo;
 
@@ -56,7 +57,11 @@ fn main() -> Result<()> {
 /// What is linted and tested beyond the defaults: one build for all of it.
 const FEATURES: &str = "danmu-tests/cluster";
 
+/// The servers that test suites share, each in a place of its own. Tests that wipe or kill one start it.
+const SHARED: [Engine; 1] = [Engine::Kafka];
+
 fn lint() -> Result<()> {
+    install::libraries()?;
     cargo(&["fmt", "--all", "--check"]).check()?;
     cargo(&[
         "clippy",
@@ -85,10 +90,19 @@ fn lint() -> Result<()> {
 }
 
 fn test(arguments: &[String]) -> Result<()> {
+    install::libraries()?;
     let python = install::python_with_fastavro()?;
+    let is_ours = |engine: &Engine| shared::named_by_environment(*engine).is_none();
+    let engines: Vec<_> = SHARED.into_iter().filter(is_ours).collect();
+    let directory = tempfile::tempdir()?;
+    // Ended when they go out of scope, however the tests end.
+    let servers = danmu_stack::start_all(&engines, directory.path(), directory.path())?;
     let mut command = cargo(&["test", "--workspace", "--features", FEATURES]);
     command
         .arguments(arguments)
         .environment("XTASK_PYTHON", &python);
+    for server in &servers {
+        command.environment(server.engine().variable(), server.address());
+    }
     command.check()
 }

@@ -1,11 +1,14 @@
 //! The log: the durable, partitioned, append-only record of events.
 //!
 //! Owns the ports [`LogWriter`] and [`LogReader`], the route table from slot to partition, and the
-//! adapters behind the ports: [`embedded`], segment files of our own. A port speaks of partitions,
-//! offsets and bytes; what the bytes mean is not known here, beyond that a record belongs to a room.
+//! adapters behind the ports: [`embedded`], segment files of our own, and `kafka` (feature `cluster`).
+//! A port speaks of partitions, offsets and bytes; what the bytes mean is not known here, beyond that a
+//! record belongs to a room.
 //! Every adapter passes `tests/src/conformance/log.rs`.
 
 pub mod embedded;
+#[cfg(feature = "cluster")]
+pub mod kafka;
 pub mod port;
 pub mod routes;
 

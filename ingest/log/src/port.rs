@@ -19,9 +19,9 @@ pub struct NewRecord {
 
 /// The write side.
 ///
-/// - Records of one call go to one partition, adjacent and in order, all or none of them.
-/// - `Ok` means that they are durable: no crash takes them back.
-/// - It gives the offset of the first; the others follow without a hole.
+/// - Records of one call go to one partition, in order; adjacent, as far as this writer is concerned.
+/// - `Ok` means that all of them are durable: no crash takes them back. It gives the offset of the first.
+/// - `Overloaded` means that none of them is in the log, `Unknown` that any of them may be.
 pub trait LogWriter: Send + Sync {
     /// Appends `records` (at least one) to `partition`.
     fn append(
@@ -31,7 +31,8 @@ pub trait LogWriter: Send + Sync {
     ) -> impl Future<Output = Result<i64, AppendError>> + Send;
 
     /// Allows the log to forget what lies before `offset` in `partition`, once it is older than the
-    /// retention. Without such a call nothing is forgotten.
+    /// retention. Without such a call the embedded log forgets nothing; Kafka, which has a retention of
+    /// its own, needs no call.
     fn trim(
         &self,
         partition: Partition,

@@ -1,0 +1,184 @@
+//! Kafka: the log of a cluster, in one topic.
+//!
+//! Owns what the ports mean there. A partition of the log is a partition of the topic, key and value
+//! are the record's, and its epoch is a header (`headers`). The log's identity is the id that Kafka
+//! gave the topic, so a topic that was made anew is another log. One producer appends for the whole
+//! process (`producer`); each reader is a consumer on a thread of its own (`consumer`), of all
+//! partitions or of its share in a group (`reader`). The topics themselves: [`topics`].
+//!
+//! What Kafka does for itself is not done here: it forgets by the topic's own retention, and keeps
+//! the order of a partition by the producer's idempotence. Settings: `settings`.
+
+mod consumer;
+mod headers;
+mod producer;
+mod reader;
+mod settings;
+pub mod topics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use danmu_schemas::{LogIdentity, Partition};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, Producer as _};
+
+use crate::{AppendError, LogWriter, NewRecord};
+use producer::Producer;
+pub use reader::{KafkaReader, Reading};
+pub use settings::Options;
+
+/// Why there is no connection to a log.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The cluster has no such topic.
+    #[error("there is no topic {0}: create it first")]
+    NoTopic(String),
+    /// What was asked for cannot be.
+    #[error("settings of Kafka")]
+    Settings(#[source] KafkaError),
+    /// The cluster does not answer, or refuses to.
+    #[error("Kafka at {brokers} cannot be used")]
+    Unusable {
+        /// Where it should be.
+        brokers: String,
+        /// What went wrong.
+        source: KafkaError,
+    },
+}
+
+/// A connection to the log; clones are handles to the same one.
+///
+/// Records of one call stay together on their way: this connection puts no other between them, also
+/// when it sends them again. Another connection may where a call is larger than one batch, which is
+/// 1 MB. [`KafkaLog::close`] sends what waits; dropping the last handle gives it up, and whoever
+/// waits for it is told that the outcome is not known.
+#[derive(Debug, Clone)]
+pub struct KafkaLog {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    options: Options,
+    topic: Topic,
+    producer: Producer,
+}
+
+/// What is known of the topic.
+#[derive(Debug, Clone)]
+struct Topic {
+    name: String,
+    identity: LogIdentity,
+    partitions: Vec<Partition>,
+}
+
+impl KafkaLog {
+    /// Connects to the topic, which must be there.
+    pub async fn connect(options: Options) -> Result<Self, ConnectError> {
+        let connect = move || {
+            let topic = Topic::find(&options)?;
+            let producer = Producer::new(&options).map_err(ConnectError::Settings)?;
+            let inner = Arc::new(Inner {
+                options,
+                topic,
+                producer,
+            });
+            Ok(Self { inner })
+        };
+        let connected = tokio::task::spawn_blocking(connect).await;
+        connected.expect("connecting never panics")
+    }
+
+    /// A reader of the log, connected on its own. It may outlive this connection.
+    pub fn reader(&self, reading: Reading) -> Result<KafkaReader, ConnectError> {
+        let Inner { options, topic, .. } = &*self.inner;
+        KafkaReader::start(options, topic.clone(), reading).map_err(ConnectError::Settings)
+    }
+
+    /// Which log this is.
+    pub fn identity(&self) -> LogIdentity {
+        self.inner.topic.identity.clone()
+    }
+
+    /// Every partition.
+    pub fn partitions(&self) -> Vec<Partition> {
+        self.inner.topic.partitions.clone()
+    }
+
+    /// Sends what waits and ends the connection. Later appends are refused as overloaded. May be
+    /// called again.
+    pub async fn close(&self) {
+        let inner = Arc::clone(&self.inner);
+        let closed = tokio::task::spawn_blocking(move || inner.producer.close()).await;
+        closed.expect("closing never panics");
+    }
+}
+
+impl LogWriter for KafkaLog {
+    async fn append(
+        &self,
+        partition: Partition,
+        records: Vec<NewRecord>,
+    ) -> Result<i64, AppendError> {
+        assert!(!records.is_empty(), "an append has at least one record");
+        assert!(
+            self.inner.topic.partitions.contains(&partition),
+            "the route table names existing partitions"
+        );
+        let answer = self.inner.producer.append(partition, &records)?;
+        answer
+            .await
+            .unwrap_or_else(|gone| Err(AppendError::Unknown(Box::new(gone))))
+    }
+
+    /// Kafka forgets by the topic's retention, whoever has read what.
+    async fn trim(&self, _partition: Partition, _offset: i64) -> Result<(), AppendError> {
+        Ok(())
+    }
+}
+
+impl Topic {
+    /// Asks the cluster for it. Blocks.
+    fn find(options: &Options) -> Result<Self, ConnectError> {
+        let client: BaseProducer = settings::client(options)
+            .create()
+            .map_err(ConnectError::Settings)?;
+        let name = options.topic.clone();
+        let unusable = |source| ConnectError::Unusable {
+            brokers: options.brokers.clone(),
+            source,
+        };
+        let within = options.connect_within;
+        let id = danmu_topic_id::topic_id(client.client(), &name, within);
+        let identity = match id {
+            Ok(id) => LogIdentity(id),
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                return Err(ConnectError::NoTopic(name));
+            }
+            Err(code) => return Err(unusable(KafkaError::MetadataFetch(code))),
+        };
+        let metadata = client.client().fetch_metadata(Some(&name), within);
+        let metadata = metadata.map_err(unusable)?;
+        let partitions = metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions());
+        let partitions = partitions.filter_map(|partition| u32::try_from(partition.id()).ok());
+        let mut partitions: Vec<_> = partitions.map(Partition).collect();
+        partitions.sort_unstable();
+        Ok(Self {
+            name,
+            identity,
+            partitions,
+        })
+    }
+}
+
+/// A partition as Kafka counts it; none has a higher number.
+fn number(partition: Partition) -> i32 {
+    i32::try_from(partition.0).unwrap_or(i32::MAX)
+}
+
+/// How long a question to the cluster may take, once connected.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);

@@ -1,0 +1,259 @@
+//! The reader's side that is awaited: events come out of an inbox that the consumer's thread fills.
+//!
+//! The inbox is bounded; a thread that finds it full waits. A seek makes everything old that lies in
+//! the inbox void: each place has a turn, which rises with every seek, and batches carry it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use danmu_schemas::{LogIdentity, Partition};
+use rdkafka::error::KafkaError;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::consumer::Consumer;
+use super::{Options, Topic};
+use crate::{LogReader, ReadError, ReadEvent, RecordBatch};
+
+/// Bytes of records that may lie in the inbox.
+const INBOX_BYTES_MAX: usize = 16 << 20;
+
+/// Events that may lie in the inbox.
+const INBOX_EVENTS_MAX: usize = 256;
+
+/// What a reader reads.
+#[derive(Debug, Clone)]
+pub enum Reading {
+    /// Every partition, alone.
+    All,
+    /// Its share of the partitions, with the other members of the group.
+    Share {
+        /// The group's name.
+        group: String,
+        /// The member's own, the same after a restart.
+        member: String,
+    },
+}
+
+/// A reader of the log.
+#[derive(Debug)]
+pub struct KafkaReader {
+    topic: Topic,
+    commands: mpsc::Sender<Command>,
+    inbox: Arc<Inbox>,
+    /// How often each partition was given a place.
+    turns: BTreeMap<Partition, u64>,
+}
+
+/// What the thread is asked to do.
+pub(super) enum Command {
+    /// Read on from `offset`; batches from then on carry `turn`.
+    Seek {
+        partition: Partition,
+        offset: i64,
+        turn: u64,
+        answer: oneshot::Sender<Result<(), ReadError>>,
+    },
+    /// The first offset and the end.
+    Range {
+        partition: Partition,
+        answer: oneshot::Sender<Result<(i64, i64), ReadError>>,
+    },
+}
+
+/// What the thread tells.
+#[derive(Debug)]
+pub(super) enum Told {
+    Assigned(Vec<Partition>),
+    Revoked(Vec<Partition>),
+    Records {
+        turn: u64,
+        bytes: usize,
+        batch: RecordBatch,
+    },
+    Failed(ReadError),
+}
+
+impl KafkaReader {
+    pub(super) fn start(
+        options: &Options,
+        topic: Topic,
+        reading: Reading,
+    ) -> Result<Self, KafkaError> {
+        let (commands, obeyed) = mpsc::channel();
+        let inbox = Arc::new(Inbox::default());
+        let consumer = Consumer::new(options, topic.clone(), reading, Arc::clone(&inbox))?;
+        let thread = std::thread::Builder::new().name("danmu-kafka".to_owned());
+        // It ends when it sees that the reader is gone; leaving a group may take it a while.
+        thread
+            .spawn(move || consumer.run(&obeyed))
+            .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        Ok(Self {
+            topic,
+            commands,
+            inbox,
+            turns: BTreeMap::new(),
+        })
+    }
+
+    /// What lies in the inbox and is not void.
+    fn take(&self) -> Option<Result<ReadEvent, ReadError>> {
+        while let Some(told) = self.inbox.take() {
+            match told {
+                Told::Assigned(partitions) => return Some(Ok(ReadEvent::Assigned(partitions))),
+                Told::Revoked(partitions) => return Some(Ok(ReadEvent::Revoked(partitions))),
+                Told::Failed(error) => return Some(Err(error)),
+                Told::Records { turn, batch, .. } => {
+                    if self.turns.get(&batch.partition) == Some(&turn) {
+                        return Some(Ok(ReadEvent::Records(batch)));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, ReadError>>) -> Command,
+    ) -> Result<T, ReadError> {
+        let gone = || {
+            let error = io::Error::other("the consumer's thread has ended");
+            ReadError::Unavailable(Box::new(error))
+        };
+        let (answer, awaited) = oneshot::channel();
+        self.commands.send(command(answer)).map_err(|_| gone())?;
+        awaited.await.map_err(|_| gone())?
+    }
+
+    async fn range(&self, partition: Partition) -> Result<(i64, i64), ReadError> {
+        self.ask(|answer| Command::Range { partition, answer })
+            .await
+    }
+}
+
+impl LogReader for KafkaReader {
+    fn identity(&self) -> LogIdentity {
+        self.topic.identity.clone()
+    }
+
+    async fn next(&mut self, wait: Duration) -> Result<ReadEvent, ReadError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            if let Some(event) = self.take() {
+                return event;
+            }
+            if timeout_at(deadline, self.inbox.news.notified())
+                .await
+                .is_err()
+            {
+                return Ok(ReadEvent::Idle);
+            }
+        }
+    }
+
+    async fn seek(&mut self, partition: Partition, offset: i64) -> Result<(), ReadError> {
+        let turn = self.turns.entry(partition).or_default();
+        *turn += 1;
+        let turn = *turn;
+        let seek = |answer| Command::Seek {
+            partition,
+            offset,
+            turn,
+            answer,
+        };
+        self.ask(seek).await
+    }
+
+    async fn first_offset(&mut self, partition: Partition) -> Result<i64, ReadError> {
+        Ok(self.range(partition).await?.0)
+    }
+
+    async fn end_offset(&mut self, partition: Partition) -> Result<i64, ReadError> {
+        Ok(self.range(partition).await?.1)
+    }
+
+    fn partitions(&self) -> Vec<Partition> {
+        self.topic.partitions.clone()
+    }
+}
+
+impl Drop for KafkaReader {
+    fn drop(&mut self) {
+        self.inbox.leave();
+    }
+}
+
+/// Between the thread and who awaits.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    news: Notify,
+    taken: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    told: VecDeque<Told>,
+    bytes: usize,
+    is_left: bool,
+}
+
+impl Inbox {
+    /// Puts something at the end, full or not.
+    pub fn put(&self, told: Told) {
+        let mut state = self.state();
+        state.bytes += told.bytes();
+        state.told.push_back(told);
+        self.news.notify_one();
+    }
+
+    /// Waits until more may be put in, at most so long; says whether it may.
+    pub fn has_room(&self, wait: Duration) -> bool {
+        let state = self.state();
+        let waited = self
+            .taken
+            .wait_timeout_while(state, wait, |state| state.is_full());
+        !waited.unwrap_or_else(PoisonError::into_inner).0.is_full()
+    }
+
+    /// Whether nobody will take anything more.
+    pub fn is_left(&self) -> bool {
+        self.state().is_left
+    }
+
+    fn take(&self) -> Option<Told> {
+        let mut state = self.state();
+        let told = state.told.pop_front()?;
+        state.bytes -= told.bytes();
+        self.taken.notify_one();
+        Some(told)
+    }
+
+    fn leave(&self) {
+        self.state().is_left = true;
+        self.taken.notify_one();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        let full = self.bytes >= INBOX_BYTES_MAX || self.told.len() >= INBOX_EVENTS_MAX;
+        full && !self.is_left
+    }
+}
+
+impl Told {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Records { bytes, .. } => *bytes,
+            Self::Assigned(_) | Self::Revoked(_) | Self::Failed(_) => 0,
+        }
+    }
+}

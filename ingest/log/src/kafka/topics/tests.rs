@@ -1,0 +1,51 @@
+use super::*;
+
+fn setting<'a>(topic: &'a Wanted, name: &str) -> &'a str {
+    let mut settings = topic.settings.iter();
+    let found = settings.find(|(setting, _)| *setting == name);
+    found.map_or("unset", |(_, value)| value)
+}
+
+#[test]
+fn copies_follow_the_nodes() {
+    let layout = Layout::default();
+    let form = |nodes| {
+        let topics = wanted("events", &layout, nodes);
+        let all = topics
+            .iter()
+            .map(|one| (one.replicas, setting(one, "min.insync.replicas")));
+        let mut all: Vec<_> = all
+            .map(|(replicas, least)| (replicas, least.to_owned()))
+            .collect();
+        all.dedup();
+        all
+    };
+    assert_eq!(form(1), [(1, "1".to_owned())]);
+    assert_eq!(form(2), [(2, "1".to_owned())]);
+    assert_eq!(form(3), [(3, "2".to_owned())]);
+    assert_eq!(form(9), [(3, "2".to_owned())]);
+}
+
+#[test]
+fn events_age_and_routes_are_kept() {
+    let layout = Layout {
+        partitions: NonZeroU32::new(12).expect("12 is not 0"),
+        retention: Duration::from_secs(60),
+    };
+    let topics = wanted("events", &layout, 3);
+    let [events, dead_letters, routes] = &topics[..] else {
+        panic!("three topics");
+    };
+    assert_eq!((events.name.as_str(), events.partitions), ("events", 12));
+    assert_eq!(setting(events, "retention.ms"), "60000");
+    assert_eq!(setting(events, "cleanup.policy"), "delete");
+    assert_eq!(setting(events, "message.timestamp.type"), "LogAppendTime");
+    assert_eq!(
+        (dead_letters.name.as_str(), dead_letters.partitions),
+        (DEAD_LETTERS, 1)
+    );
+    assert_eq!(setting(dead_letters, "retention.ms"), "60000");
+    assert_eq!((routes.name.as_str(), routes.partitions), (ROUTES, 1));
+    assert_eq!(setting(routes, "cleanup.policy"), "compact");
+    assert_eq!(setting(routes, "retention.ms"), "unset");
+}
