@@ -140,7 +140,8 @@ impl ProjectorError {
             }
             Self::Read(ReadError::OutOfRange { .. } | ReadError::Damaged { .. })
             | Self::Store(
-                StoreError::OtherLog { .. }
+                StoreError::Refused { .. }
+                | StoreError::OtherLog { .. }
                 | StoreError::Damaged { .. }
                 | StoreError::CannotRefill { .. },
             )

@@ -153,6 +153,15 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// It will not work until an operator has done something about the engine.
+    #[error("the store refuses: {what}")]
+    Refused {
+        /// What was tried.
+        what: &'static str,
+        /// The engine's own error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// What is stored belongs to another log: nothing may be read or written.
     #[error("slot {slot} belongs to log {stored}, not to {ours}")]
     OtherLog {

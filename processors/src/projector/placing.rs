@@ -30,6 +30,7 @@ impl Lost {
             StoreError::Unavailable { .. } => Ok(Self::Unavailable(error)),
             StoreError::OtherLog { .. }
             | StoreError::Damaged { .. }
+            | StoreError::Refused { .. }
             | StoreError::CannotRefill { .. } => Err(error.into()),
         }
     }

@@ -9,11 +9,11 @@ use std::{fs, io};
 
 use bytes::Bytes;
 use danmu_schemas::codec::DecodeError;
-use danmu_schemas::sealed;
+use danmu_schemas::{RoomId, sealed};
 use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::layout::{self, Key, KeyRange};
-use super::store::{HistoryStore, Order, Row};
+use super::layout::{self, Key, KeyRange, Table};
+use super::store::{HistoryStore, Order, Purged, Row};
 use crate::projection::StoreError;
 
 mod purge;
@@ -154,10 +154,28 @@ impl HistoryStore for EmbeddedHistory {
         self.get_row(key)
     }
 
-    async fn purge(&self) -> Result<(), StoreError> {
+    async fn purge(&self) -> Result<Purged, StoreError> {
         let shared = &*self.shared;
         purge::purge(&shared.database, &shared.rows)
-            .map_err(|e| unavailable("purging the history", e))
+            .map_err(|e| unavailable("purging the history", e))?;
+        Ok(Purged::Gone)
+    }
+
+    async fn room_past(
+        &self,
+        table: Table,
+        past: Option<&RoomId>,
+    ) -> Result<Option<RoomId>, StoreError> {
+        let range = layout::rows_past(table, past);
+        let Some(row) = self.scan_rows(range, Order::Ascending, 1)?.pop() else {
+            return Ok(None);
+        };
+        layout::read_room(table, &row.key)
+            .map(Some)
+            .map_err(|source| StoreError::Damaged {
+                what: layout::describe(&row.key),
+                source,
+            })
     }
 
     async fn scan(

@@ -16,9 +16,11 @@ use super::store::Row;
 use crate::projection::StoredState;
 
 mod facts;
+mod shelves;
 mod tables;
 
 pub use facts::{FactKind, fact_position, fact_row, read_fact};
+pub use shelves::{Family, after_shelf, last_written, shelf_of, slot_of};
 pub use tables::{Table, read_room, rows_of, rows_past};
 
 /// A row's key.
@@ -124,6 +126,12 @@ fn after(prefix: &[u8]) -> Key {
         *last += 1;
     }
     end
+}
+
+/// The least key that is greater.
+pub fn just_after(mut key: Key) -> Key {
+    key.push(0);
+    key
 }
 
 /// Where a slot's watermark is.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use danmu_schemas::codec::{self, Datum, DecodeError};
 use danmu_schemas::{LogIdentity, Position, RoomId, Slot};
 
-use super::layout::{self, Key, MemoryKind};
+use super::layout::{self, MemoryKind, just_after};
 use super::store::{HistoryStore, Order, Row};
 use crate::projection::{StoreError, StoredState};
 
@@ -170,12 +170,6 @@ fn read_number(row: &Row) -> Result<i64, StoreError> {
 fn read_body<T: for<'a> Datum<'a>>(row: &Row) -> Result<T, StoreError> {
     let body: &Bytes = &row.body;
     codec::from_stored(body).map_err(|e| damaged(&row.key, e))
-}
-
-/// The least key that is greater.
-fn just_after(mut key: Key) -> Key {
-    key.push(0);
-    key
 }
 
 pub(crate) fn damaged(key: &[u8], source: DecodeError) -> StoreError {

@@ -6,8 +6,9 @@
 use std::future::Future;
 
 use bytes::Bytes;
+use danmu_schemas::RoomId;
 
-use super::layout::{Key, KeyRange};
+use super::layout::{Key, KeyRange, Table};
 use crate::projection::StoreError;
 
 /// A stored cell.
@@ -30,6 +31,16 @@ pub enum Order {
     Descending,
 }
 
+/// What a purge did about values that were written over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Purged {
+    /// None is kept anywhere any more.
+    Gone,
+    /// The engine lets go of them at a compaction, which only its operator can begin.
+    LeftToOperator,
+}
+
 /// Keeps rows in the order of their keys.
 ///
 /// - `write` returns when the rows are durable; a lower write time never replaces a higher one.
@@ -38,17 +49,25 @@ pub trait HistoryStore: Clone + Send + Sync + 'static {
     /// Writes rows, all or none where the engine can, durably.
     fn write(&self, rows: Vec<Row>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Removes rows that nobody needs any more; may be lost.
+    /// Removes rows of states or of memory that nobody needs any more; may be lost. What is written
+    /// again under such a key may stay away.
     fn remove(&self, keys: Vec<Key>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The row of that key.
     fn get(&self, key: Key) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;
 
-    /// Returns when no value that was written over or removed before this call is kept anywhere any
-    /// more. May take long; reads and writes go on.
-    fn purge(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Lets go of values that were written over or removed before this call, as far as the engine can.
+    /// May take long; reads and writes go on.
+    fn purge(&self) -> impl Future<Output = Result<Purged, StoreError>> + Send;
 
-    /// At most `limit` rows of a range.
+    /// The room after `past` that has rows in a table, or the first, in an order of the store's own.
+    fn room_past(
+        &self,
+        table: Table,
+        past: Option<&RoomId>,
+    ) -> impl Future<Output = Result<Option<RoomId>, StoreError>> + Send;
+
+    /// At most `limit` rows of a range: of one family, and of one room or of rooms of one slot.
     fn scan(
         &self,
         range: KeyRange,

@@ -16,7 +16,7 @@ use danmu_schemas::{Cursor, LogIdentity, Position, RoomId, Slot};
 
 use super::layout::{self, FactKind, Key, Table};
 use super::reader::{HistoryReader, damaged};
-use super::store::{HistoryStore, Order, Row};
+use super::store::{HistoryStore, Order, Purged, Row};
 use crate::erasures::{self, Erasures};
 use crate::projection::StoreError;
 #[cfg(feature = "shortcuts")]
@@ -138,9 +138,13 @@ impl<S: HistoryStore> Sweep<S> {
         self.is_dirty || !self.unmarked.is_empty()
     }
 
-    /// Has the store let go of old values, and keeps how far the slots are swept.
+    /// Has the store let go of old values, as far as it can, and keeps how far the slots are swept.
     pub async fn purge(&mut self) -> Result<(), StoreError> {
-        self.store.purge().await?;
+        if self.store.purge().await? == Purged::LeftToOperator {
+            tracing::info!(
+                "what was erased leaves the disk when the history's tables are compacted"
+            );
+        }
         self.is_dirty = false;
         let marks = self.unmarked.iter();
         let marks = marks.map(|slot| layout::swept_row(*slot, self.swept[slot]));

@@ -13,10 +13,10 @@ use std::time::Duration;
 use danmu_log::embedded::EmbeddedReader;
 use danmu_log::{LogReader, ReadError, ReadEvent};
 use danmu_projections::EmbeddedHistory;
-use danmu_projections::history::layout::{Key, KeyRange};
-use danmu_projections::history::store::{HistoryStore, Order, Row};
+use danmu_projections::history::layout::{Key, KeyRange, Table};
+use danmu_projections::history::store::{HistoryStore, Order, Purged, Row};
 use danmu_projections::projection::StoreError;
-use danmu_schemas::{LogIdentity, Partition};
+use danmu_schemas::{LogIdentity, Partition, RoomId};
 use fastrand::Rng;
 
 use super::super::model::world::{chance, pause};
@@ -125,8 +125,16 @@ impl HistoryStore for FatefulHistory {
         self.fate.call(self.store.get(key)).await
     }
 
-    async fn purge(&self) -> Result<(), StoreError> {
+    async fn purge(&self) -> Result<Purged, StoreError> {
         self.fate.call(self.store.purge()).await
+    }
+
+    async fn room_past(
+        &self,
+        table: Table,
+        past: Option<&RoomId>,
+    ) -> Result<Option<RoomId>, StoreError> {
+        self.fate.call(self.store.room_past(table, past)).await
     }
 
     async fn scan(

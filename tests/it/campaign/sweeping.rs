@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use danmu_projections::EmbeddedHistory;
 use danmu_projections::erasures::Erasures;
 use danmu_projections::history::layout::{self, FactKind, Key, KeyRange, Table};
-use danmu_projections::history::store::{HistoryStore, Order, Row};
+use danmu_projections::history::store::{HistoryStore, Order, Purged, Row};
 use danmu_projections::history::{Sweep, Swept};
 use danmu_projections::projection::{StoreError, StoredState};
 use danmu_schemas::chunk::Unpacker;
@@ -95,8 +95,16 @@ impl HistoryStore for SweptHistory {
         self.history.get(key).await
     }
 
-    async fn purge(&self) -> Result<(), StoreError> {
+    async fn purge(&self) -> Result<Purged, StoreError> {
         self.history.purge().await
+    }
+
+    async fn room_past(
+        &self,
+        table: Table,
+        past: Option<&RoomId>,
+    ) -> Result<Option<RoomId>, StoreError> {
+        self.history.room_past(table, past).await
     }
 
     async fn scan(

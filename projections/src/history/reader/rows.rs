@@ -23,16 +23,13 @@ impl<S: HistoryStore> HistoryReader<S> {
         self.first(range, Order::Ascending).await
     }
 
-    /// The first room with rows in a table, or the one after `past`.
+    /// The first room with rows in a table, or the one after `past`, in the store's order.
     pub async fn room_past(
         &self,
         table: Table,
         past: Option<&RoomId>,
     ) -> Result<Option<RoomId>, StoreError> {
-        let range = layout::rows_past(table, past);
-        let row = self.first(range, Order::Ascending).await?;
-        row.map(|row| layout::read_room(table, &row.key).map_err(|e| damaged(&row.key, e)))
-            .transpose()
+        self.store.room_past(table, past).await
     }
 
     /// Where the sweep finds a slot's erasures: the first after `past`, by position and room.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use bytes::Bytes;
-use danmu_projections::history::layout::{self, MemoryKind};
+use danmu_projections::history::layout::{self, MemoryKind, Table};
 use danmu_projections::history::store::{HistoryStore, Order, Row};
 use danmu_projections::history::{HistoryReader, HistoryWriter};
 use danmu_projections::projection::Projection;
-use danmu_schemas::{LogIdentity, Position, RoomId, Seq};
+use danmu_schemas::{Generation, LogIdentity, Position, RoomId, Seq};
 
 use super::meddling::{Act, Meddled};
 use super::script::{Owner, Script, Standing, at, log, rooms};
@@ -153,6 +153,90 @@ pub async fn rows_are_kept_by_their_keys<E: HistoryEnvironment>(env: &E) -> anyh
     ensure!(read == of_second[1..2], "a removed row is there");
     let read = store.get(of_second[0].key.clone()).await?;
     ensure!(read.is_none(), "a removed row is there: {read:?}");
+    Ok(())
+}
+
+/// Rows that an engine may keep apart come in the order of their keys, in pages of any size, from
+/// either end.
+pub async fn a_range_goes_on_where_rows_are_kept_apart<E: HistoryEnvironment>(
+    env: &E,
+) -> anyhow::Result<()> {
+    let store = env.history().await?;
+    let room = rooms(1).remove(0);
+    let runs = [1, 65_535, 65_536, 65_537, 131_072, 655_360, 655_361];
+    let chunk = |generation, seq| Row {
+        key: layout::chunk_key(&room, Generation(generation), Seq(seq), at(1)),
+        timestamp: 1,
+        body: body(&format!("{generation}:{seq}")),
+    };
+    let rows: Vec<Row> = [1, 2, 300]
+        .into_iter()
+        .flat_map(|generation| runs.map(|seq| chunk(generation, seq)))
+        .collect();
+    store.write(rows.iter().rev().cloned().collect()).await?;
+    let second = layout::chunks_from(&room, Generation(2), Seq(65_536));
+    let all = layout::rows_of(Table::Chunks, &room);
+    for (range, inside) in [(all, &rows[..]), (second, &rows[9..14])] {
+        for limit in 1..=inside.len() + 1 {
+            let read = store.scan(range.clone(), Order::Ascending, limit).await?;
+            let first: Vec<Row> = inside.iter().take(limit).cloned().collect();
+            ensure!(read == first, "the first {limit}: {read:?}");
+            let read = store.scan(range.clone(), Order::Descending, limit).await?;
+            let last: Vec<Row> = inside.iter().rev().take(limit).cloned().collect();
+            ensure!(read == last, "the last {limit}: {read:?}");
+        }
+    }
+    let mut inner = rows[3].key.clone()..rows[18].key.clone();
+    let read = store.scan(inner.clone(), Order::Descending, 99).await?;
+    ensure!(
+        read.iter().rev().eq(&rows[3..18]),
+        "between two rows: {read:?}"
+    );
+    inner.end = inner.start.clone();
+    let read = store.scan(inner, Order::Ascending, 99).await?;
+    ensure!(read.is_empty(), "an empty range: {read:?}");
+    Ok(())
+}
+
+/// Every room with rows in a table comes once, and no other.
+pub async fn rooms_are_found_by_their_rows<E: HistoryEnvironment>(env: &E) -> anyhow::Result<()> {
+    let store = env.history().await?;
+    let rooms = rooms(7);
+    let memory = Table::Memory(MemoryKind::Events);
+    ensure!(store.room_past(memory, None).await?.is_none(), "no rows");
+    let mut rows: Vec<Row> = rooms.iter().map(|room| row(room, 1, 1, "m")).collect();
+    let removed = rows[3].key.clone();
+    rows.extend(rooms[..2].iter().map(|room| Row {
+        key: layout::chunk_key(room, Generation::FIRST, Seq(1), at(1)),
+        timestamp: 1,
+        body: body("c"),
+    }));
+    rows.extend(rooms[2..5].iter().map(|room| Row {
+        key: layout::state_key(room, at(1)),
+        timestamp: 1,
+        body: body("s"),
+    }));
+    store.write(rows).await?;
+    store.remove(vec![removed]).await?;
+    let of_memory = [&rooms[..3], &rooms[4..]].concat();
+    for (table, expected) in [
+        (memory, &of_memory[..]),
+        (Table::Chunks, &rooms[..2]),
+        (Table::States, &rooms[2..5]),
+        (Table::Memory(MemoryKind::Gifts), &[]),
+    ] {
+        let mut found = Vec::new();
+        let mut past = None;
+        while let Some(room) = store.room_past(table, past.as_ref()).await? {
+            ensure!(!found.contains(&room), "{table:?} gives {room} twice");
+            found.push(room.clone());
+            past = Some(room);
+        }
+        let mut expected = expected.to_vec();
+        found.sort();
+        expected.sort();
+        ensure!(found == expected, "{table:?} has {found:?}");
+    }
     Ok(())
 }
 

@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use danmu_projections::history::layout::{Key, KeyRange};
-use danmu_projections::history::store::{HistoryStore, Order, Row};
+use danmu_projections::history::layout::{Key, KeyRange, Table};
+use danmu_projections::history::store::{HistoryStore, Order, Purged, Row};
 use danmu_projections::projection::StoreError;
+use danmu_schemas::RoomId;
 
 /// What happens.
 pub type Act = Arc<dyn Fn() -> Acting + Send + Sync>;
@@ -64,8 +65,17 @@ impl<H: HistoryStore> HistoryStore for Meddled<H> {
         self.inner.get(key).await
     }
 
-    async fn purge(&self) -> Result<(), StoreError> {
+    async fn purge(&self) -> Result<Purged, StoreError> {
         self.inner.purge().await
+    }
+
+    async fn room_past(
+        &self,
+        table: Table,
+        past: Option<&RoomId>,
+    ) -> Result<Option<RoomId>, StoreError> {
+        self.called().await;
+        self.inner.room_past(table, past).await
     }
 
     async fn scan(
