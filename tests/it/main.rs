@@ -6,6 +6,8 @@
 )]
 
 mod campaign;
+#[cfg(feature = "cluster")]
+mod cql;
 mod demo;
 mod hostile;
 mod import;

@@ -5,7 +5,6 @@
 //! shelves is the order of the keys on them, and no shelf's name is the beginning of another's. So a
 //! range of keys is a range of shelves, and on each of them the same range of keys again.
 
-use danmu_schemas::codec::DecodeError;
 use danmu_schemas::{Position, RoomId, Slot};
 
 use super::{
@@ -154,22 +153,22 @@ pub fn slot_of(key: &[u8]) -> Option<Slot> {
     RoomId::parse(room).ok().map(|room| room.slot())
 }
 
-/// The highest write time that a row of a state or of a memory has under its key: the record's that it
-/// covers last, plus one where it was swept of what was erased. Other rows are never removed.
-pub fn last_written(key: &[u8]) -> Result<u64, DecodeError> {
-    const MALFORMED: DecodeError = DecodeError::Malformed("no key of what may be removed");
-    let last = match Family::of(key) {
-        Some(Family::States) => read_state_key(key)?.1,
-        Some(Family::EventMemory | Family::GiftMemory) => {
-            let (rest, last) = key.split_last_chunk::<8>().ok_or(MALFORMED)?;
-            let (rest, _first) = rest.split_last_chunk::<8>().ok_or(MALFORMED)?;
-            let (_, epoch) = rest.split_last_chunk::<4>().ok_or(MALFORMED)?;
+/// The highest write time that the row of a state or of a block of memory has under its key: the
+/// record's that it covers last, plus one where it was swept of what was erased. `None` for the rows
+/// whose keys do not tell, which nobody removes in the course of things.
+pub fn last_written(key: &[u8]) -> Option<u64> {
+    let last = match Family::of(key)? {
+        Family::States => read_state_key(key).ok()?.1,
+        Family::EventMemory | Family::GiftMemory => {
+            let (rest, last) = key.split_last_chunk::<8>()?;
+            let (rest, _first) = rest.split_last_chunk::<8>()?;
+            let (_, epoch) = rest.split_last_chunk::<4>()?;
             let offset = u64::from_be_bytes(*last) ^ (1 << 63);
             Position::new(u32::from_be_bytes(*epoch), offset as i64)
         }
-        _ => return Err(MALFORMED),
+        _ => return None,
     };
-    Ok(last.timestamp() | 1)
+    Some(last.timestamp() | 1)
 }
 
 fn room_of(key: &[u8], family: Family) -> Option<&[u8]> {

@@ -1,0 +1,173 @@
+//! Tells what is wrong with a keyspace and its servers, without changing anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use scylla::client::session::Session;
+use scylla::cluster::Node;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
+use scylla::statement::{Consistency, Statement};
+
+use super::attempts::{failed, rows_of};
+use super::migrate::{self, MIGRATIONS};
+use super::session::{self, CqlOptions};
+use super::statements::{SHELVES, table_of};
+use crate::history::layout::Family;
+use crate::projection::StoreError;
+
+/// What `commitlog_sync` must be, so that what was acknowledged survives a crash of all servers.
+const SYNCED: [&str; 2] = ["group", "batch"];
+
+/// Where servers tell their settings: Cassandra and ScyllaDB.
+const SETTINGS: [&str; 2] = ["system_views.settings", "system.config"];
+
+/// A column as the servers describe it: its kind, its place among its kind, its type.
+type Column = (&'static str, i32, &'static str);
+
+/// Columns by their name.
+type Shape = BTreeMap<&'static str, Column>;
+
+/// What an operator has to put right before danmu may write: one line each, none where all is well.
+pub async fn check(options: &CqlOptions) -> Result<Vec<String>, StoreError> {
+    let session = session::open(options).await?;
+    let keyspace = &options.address.keyspace;
+    let mut wrong = lazy_servers(&session).await?;
+    let found = columns(&session, keyspace).await?;
+    if !found.contains_key(MIGRATIONS) {
+        wrong.push(format!(
+            "{keyspace} has no tables of a history: `danmu history migrate` makes them"
+        ));
+        return Ok(wrong);
+    }
+    for (table, shape) in shapes() {
+        wrong.extend(wrong_shape(keyspace, table, &shape, found.get(table)));
+    }
+    let applied = migrate::applied(&session, keyspace).await?;
+    wrong.extend(wrong_migrations(&applied));
+    Ok(wrong)
+}
+
+/// Servers that acknowledge before they have synced. Each is asked itself.
+async fn lazy_servers(session: &Session) -> Result<Vec<String>, StoreError> {
+    let mut wrong = Vec::new();
+    for node in session.get_cluster_state().get_nodes_info() {
+        let setting = commit_log_sync(session, node).await?;
+        if !SYNCED.contains(&setting.as_str()) {
+            wrong.push(format!(
+                "{}: commitlog_sync is {setting}: it must be group or batch, or a crash loses what \
+                 was acknowledged",
+                node.address
+            ));
+        }
+    }
+    Ok(wrong)
+}
+
+async fn commit_log_sync(session: &Session, node: &Arc<Node>) -> Result<String, StoreError> {
+    const WHAT: &str = "reading how the servers sync their commit logs";
+    for table in SETTINGS {
+        let asked = format!("SELECT value FROM {table} WHERE name = 'commitlog_sync'");
+        let mut statement = Statement::new(asked);
+        statement.set_consistency(Consistency::One);
+        let only = NodeIdentifier::Node(Arc::clone(node));
+        let only = SingleTargetLoadBalancingPolicy::new(only, None);
+        statement.set_load_balancing_policy(Some(only));
+        let answer = match session.query_unpaged(statement, ()).await {
+            Ok(answer) => answer,
+            Err(error) if is_unknown_table(&error) => continue,
+            Err(error) => return Err(failed(WHAT, error)),
+        };
+        let values: Vec<(String,)> = rows_of(answer)?;
+        if let Some((value,)) = values.into_iter().next() {
+            return Ok(value.trim_matches('"').to_owned());
+        }
+    }
+    Ok("unknown".to_owned())
+}
+
+fn is_unknown_table(error: &ExecutionError) -> bool {
+    matches!(
+        error,
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Invalid, _))
+    )
+}
+
+/// What tables have to be like.
+fn shapes() -> Vec<(&'static str, Shape)> {
+    let rows = Shape::from([
+        ("shelf", ("partition_key", 0, "blob")),
+        ("key", ("clustering", 0, "blob")),
+        ("body", ("regular", -1, "blob")),
+    ]);
+    let shelves = Shape::from([
+        ("family", ("partition_key", 0, "text")),
+        ("slot", ("partition_key", 1, "smallint")),
+        ("shelf", ("clustering", 0, "blob")),
+    ]);
+    let migrations = Shape::from([
+        ("number", ("partition_key", 0, "int")),
+        ("name", ("regular", -1, "text")),
+    ]);
+    let families = Family::ALL.map(|family| (table_of(family), rows.clone()));
+    let others = [(SHELVES, shelves), (MIGRATIONS, migrations)];
+    families.into_iter().chain(others).collect()
+}
+
+/// The columns of every table of a keyspace: `(kind, position, type)` by table and name.
+async fn columns(
+    session: &Session,
+    keyspace: &str,
+) -> Result<BTreeMap<String, BTreeMap<String, (String, i32, String)>>, StoreError> {
+    let asked = "SELECT table_name, column_name, kind, position, type \
+                 FROM system_schema.columns WHERE keyspace_name = ?";
+    let answer = session.query_unpaged(asked, (keyspace,)).await;
+    let answer = answer.map_err(|e| failed("reading what the history's tables are like", e))?;
+    let mut tables: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
+    for (table, name, kind, place, of_type) in
+        rows_of::<(String, String, String, i32, String)>(answer)?
+    {
+        tables
+            .entry(table)
+            .or_default()
+            .insert(name, (kind, place, of_type));
+    }
+    Ok(tables)
+}
+
+fn wrong_shape(
+    keyspace: &str,
+    table: &str,
+    shape: &Shape,
+    found: Option<&BTreeMap<String, (String, i32, String)>>,
+) -> Option<String> {
+    let Some(found) = found else {
+        return Some(format!("{keyspace}.{table} is missing"));
+    };
+    let wanted = shape
+        .iter()
+        .map(|(name, (kind, place, of_type))| (*name, *kind, *place, *of_type));
+    let is_right = wanted.eq(found.iter().map(|(name, (kind, place, of_type))| {
+        (name.as_str(), kind.as_str(), *place, of_type.as_str())
+    }));
+    (!is_right).then(|| {
+        format!(
+            "{keyspace}.{table} has other columns than {:?}",
+            shape.keys()
+        )
+    })
+}
+
+fn wrong_migrations(applied: &BTreeSet<i32>) -> Vec<String> {
+    let known: BTreeSet<i32> = migrate::ALL
+        .iter()
+        .map(|migration| migration.number)
+        .collect();
+    let missing = known.difference(applied);
+    let missing = missing.map(|number| {
+        format!("migration {number} was not applied: `danmu history migrate` does it")
+    });
+    let newer = applied.difference(&known);
+    let newer = newer.map(|number| format!("migration {number} is of a newer danmu than this"));
+    missing.chain(newer).collect()
+}
