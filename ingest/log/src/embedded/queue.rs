@@ -125,6 +125,7 @@ impl Queue {
             return Err(AppendError::Overloaded("the log's queue is full"));
         }
         let (answer, awaited) = oneshot::channel();
+        let was_idle = state.is_idle();
         state.bytes += bytes;
         state.records += records.len();
         state.appends.push_back(Append {
@@ -133,7 +134,8 @@ impl Queue {
             answer,
             bytes,
         });
-        self.filled.notify_one();
+        drop(state);
+        self.wake_from(was_idle);
         Ok(awaited)
     }
 
@@ -150,12 +152,14 @@ impl Queue {
             return Err(AppendError::Overloaded("too many trims wait"));
         }
         let (answer, awaited) = oneshot::channel();
+        let was_idle = state.is_idle();
         state.trims.push(Trim {
             partition,
             offset,
             answer,
         });
-        self.filled.notify_one();
+        drop(state);
+        self.wake_from(was_idle);
         Ok(awaited)
     }
 
@@ -192,12 +196,9 @@ impl Queue {
 
     /// Waits for something to do. A group that is not full yet lingers for others to join it.
     pub fn take(&self) -> Turn {
-        let idle = |state: &mut State| {
-            state.appends.is_empty() && state.trims.is_empty() && state.stop.is_none()
-        };
         let mut state = self
             .filled
-            .wait_while(self.lock(), idle)
+            .wait_while(self.lock(), |state| state.is_idle())
             .expect(NOBODY_PANICS);
         let may_grow = state.bytes < self.group_bytes_max && state.stop.is_none();
         if may_grow && !state.appends.is_empty() {
@@ -211,6 +212,14 @@ impl Queue {
             appends,
             trims: std::mem::take(&mut state.trims),
             stop,
+        }
+    }
+
+    /// Wakes the writer, which waits only while nothing is there: who comes later need not call the
+    /// system.
+    fn wake_from(&self, was_idle: bool) {
+        if was_idle {
+            self.filled.notify_one();
         }
     }
 
@@ -230,6 +239,10 @@ impl Queue {
 const NOBODY_PANICS: &str = "nobody panics while holding the queue";
 
 impl State {
+    fn is_idle(&self) -> bool {
+        self.appends.is_empty() && self.trims.is_empty() && self.stop.is_none()
+    }
+
     fn group(&mut self, bytes_max: usize) -> Vec<Append> {
         let mut group = Vec::new();
         let mut bytes = 0;
