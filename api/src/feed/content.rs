@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use danmu_projections::{RoomWindow, StoredState};
+use danmu_projections::{PackedChunk, RoomWindow, StoredState};
 use danmu_schemas::chunk::{ChunkBody, ChunkHeader, Unpacker};
 use danmu_schemas::codec::{self, DecodeError};
 use danmu_schemas::state::{Field, StateCore, ViewerSources};
@@ -62,20 +62,19 @@ pub(crate) enum Found {
     Older(Span),
 }
 
-/// What came of a room since it was last read, unpacked.
+/// What came of a room since it was last read. Its chunks are packed: a window may hold a million events
+/// that the history does not have yet, which unpacked together would fill the memory.
 pub(crate) struct News {
     core: StateCore,
     state: Arc<StoredState>,
     totals: Vec<u8>,
-    chunks: Vec<(ChunkHeader, ChunkBody)>,
+    chunks: Vec<Arc<PackedChunk>>,
 }
 
 impl News {
-    /// Unpacks a window; nothing where the slot does not have the room.
-    pub(crate) fn unpack(
-        window: RoomWindow,
-        unpacker: &mut Unpacker,
-    ) -> Result<Option<Self>, DecodeError> {
+    /// What a window tells; nothing where the slot does not have the room. Chunks before the newest
+    /// `events_max` events are left out.
+    pub(crate) fn of(window: RoomWindow, events_max: usize) -> Result<Option<Self>, DecodeError> {
         let Some(state) = window.state else {
             return Ok(None);
         };
@@ -85,15 +84,31 @@ impl News {
         let mut totals = Vec::new();
         let viewers = sources.viewers(core.clock);
         write_totals(&core.totals, &currencies, viewers, &mut totals);
-        let chunks = window.chunks.iter();
-        let chunks = chunks.map(|chunk| unpacker.unpack(&chunk.bytes));
+        let mut chunks = window.chunks;
+        chunks.drain(..before_newest(&chunks, core.generation, events_max));
         Ok(Some(Self {
             core,
             totals,
-            chunks: chunks.collect::<Result<_, _>>()?,
+            chunks,
             state,
         }))
     }
+}
+
+/// How many of the chunks stand before those with the newest `events_max` events of a generation.
+fn before_newest(chunks: &[Arc<PackedChunk>], generation: Generation, events_max: usize) -> usize {
+    let mut events = 0;
+    let is_enough = |chunk: &Arc<PackedChunk>| {
+        let was_enough = events >= events_max;
+        if chunk.header.generation == generation {
+            events += chunk.header.count as usize;
+        }
+        was_enough
+    };
+    chunks
+        .iter()
+        .rposition(is_enough)
+        .map_or(0, |last| last + 1)
 }
 
 impl Content {
@@ -131,8 +146,8 @@ impl Content {
         self.events.first_position().unwrap_or(self.read_to)
     }
 
-    /// Takes in news, and lets older events go where there are too many.
-    pub(crate) fn take(&mut self, news: News) -> Result<(), DecodeError> {
+    /// Takes in news, a chunk at a time, and lets older events go where there are too many.
+    pub(crate) fn take(&mut self, news: News, unpacker: &mut Unpacker) -> Result<(), DecodeError> {
         let news_head = (news.core.generation, news.core.last_seq);
         if news_head < (self.generation, self.head()) {
             return Ok(());
@@ -141,15 +156,15 @@ impl Content {
             self.generation = news.core.generation;
             self.restart(Seq(1));
         }
-        for (header, body) in &news.chunks {
-            self.take_chunk(header, body)?;
+        for chunk in &news.chunks {
+            let (header, body) = unpacker.unpack(&chunk.bytes)?;
+            self.take_chunk(&header, &body)?;
+            self.trim(news.core.clock);
         }
         if self.head() < news.core.last_seq {
             self.restart(news.core.last_seq.next());
         }
-        self.events.trim();
-        self.overlay.forget_before(self.events.first());
-        self.verdicts.forget(news.core.clock);
+        self.trim(news.core.clock);
         self.state = Some(news.state);
         self.totals = news.totals;
         self.overview = None;
@@ -186,6 +201,12 @@ impl Content {
         }
         self.verdicts.visible(settled, event.id, epoch);
         Ok(())
+    }
+
+    fn trim(&mut self, clock: i64) {
+        self.events.trim();
+        self.overlay.forget_before(self.events.first());
+        self.verdicts.forget(clock);
     }
 
     fn restart(&mut self, first: Seq) {

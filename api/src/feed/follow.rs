@@ -12,11 +12,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use super::content::News;
 use super::room::{Held, RoomFeed};
-use super::{FeedLimits, Feeds};
+use super::{FeedLimits, Feeds, verdicts};
 use crate::answer::Refused;
 
 /// The least time between two reads of a room: changes that are closer are taken in together.
 const READ_EVERY: Duration = Duration::from_millis(20);
+/// The most events that are read at once: beyond as many no verdict is held, and far fewer events are.
+const EVENTS_MAX: usize = verdicts::KEPT_LEN_MAX;
 /// When windows that did not answer are asked again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long a room whose bytes cannot be read is not tried again.
@@ -102,8 +104,8 @@ async fn read_on<W: WindowRead>(
         if window.slot_position.is_none() {
             feed.is_unknown();
         } else {
-            let news = News::unpack(window, &mut unpacker).map_err(Refused::from)?;
-            feed.take(news, room_bytes_max)?;
+            let news = News::of(window, EVENTS_MAX).map_err(Refused::from)?;
+            feed.take(news, &mut unpacker, room_bytes_max)?;
         }
         let next_read = Instant::now() + READ_EVERY;
         loop {

@@ -8,6 +8,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
+use danmu_schemas::chunk::Unpacker;
 use danmu_schemas::problem::{Problem, ProblemType};
 use danmu_schemas::{EventId, Position, RoomId};
 use tokio::sync::watch;
@@ -162,13 +163,18 @@ impl RoomFeed {
     }
 
     /// Takes in what the windows say of the room; `None` for a room that its slot does not have.
-    pub(super) fn take(&self, news: Option<News>, bytes_max: usize) -> Result<(), Refused> {
+    pub(super) fn take(
+        &self,
+        news: Option<News>,
+        unpacker: &mut Unpacker,
+        bytes_max: usize,
+    ) -> Result<(), Refused> {
         let mut held = self.write();
         if !matches!(&*held, Held::Room(_)) {
             *held = Held::Room(Box::new(Content::empty(bytes_max)));
         }
         if let (Held::Room(content), Some(news)) = (&mut *held, news) {
-            content.take(news)?;
+            content.take(news, unpacker)?;
         }
         self.changed(held);
         Ok(())

@@ -13,7 +13,7 @@ use crate::render::Object;
 /// How long a verdict is kept, by the log clock.
 const KEPT_MS: i64 = 2 * 60 * 1_000;
 /// The most verdicts of a room.
-const KEPT_LEN_MAX: usize = 262_144;
+pub(super) const KEPT_LEN_MAX: usize = 262_144;
 
 /// The verdicts of a room.
 #[derive(Debug, Default)]
