@@ -17,6 +17,7 @@ mod live;
 mod log;
 mod model;
 mod moderation;
+mod mutated;
 mod openapi;
 mod operation;
 mod overload;
