@@ -24,6 +24,7 @@ mod overload;
 mod projection;
 #[cfg(feature = "cluster")]
 mod stack;
+mod statuses;
 mod stopped;
 mod tidy;
 mod transfer;

@@ -222,7 +222,7 @@ fn verify(arguments: &[&str]) -> (i32, String) {
 type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// Alters the value of the room's last row in a table; what it was.
-fn alter(history: &Path, table: Table, alter: impl FnOnce(&mut Vec<u8>)) -> KeyValue {
+pub fn alter(history: &Path, table: Table, alter: impl FnOnce(&mut Vec<u8>)) -> KeyValue {
     let database = Database::builder(history).open().unwrap();
     let rows = database
         .keyspace("rows", KeyspaceCreateOptions::default)
