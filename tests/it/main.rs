@@ -22,6 +22,7 @@ mod openapi;
 mod operation;
 mod overload;
 mod projection;
+mod schemathesis;
 #[cfg(feature = "cluster")]
 mod stack;
 mod statuses;

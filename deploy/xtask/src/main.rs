@@ -77,21 +77,17 @@ fn lint() -> Result<()> {
     .check()?;
     let deny = install::cargo_deny()?;
     run::program(&deny, &["check", "licenses", "bans", "sources"]).check()?;
-    cargo(&[
-        "test",
-        "--package",
-        "danmu-tests",
-        "--test",
-        "it",
-        "--",
-        "tidy",
-    ])
-    .check()
+    // Selected as for `test`, so that nothing is built twice.
+    let selected = ["--workspace", "--features", FEATURES];
+    cargo(&["test"])
+        .arguments(&selected.map(str::to_owned))
+        .arguments(&["--test", "it", "--", "tidy"].map(str::to_owned))
+        .check()
 }
 
 fn test(arguments: &[String]) -> Result<()> {
     install::libraries()?;
-    let python = install::python_with_fastavro()?;
+    let python = install::python()?;
     let is_ours = |engine: &Engine| shared::named_by_environment(*engine).is_none();
     let engines: Vec<_> = SHARED.into_iter().filter(is_ours).collect();
     let directory = tempfile::tempdir()?;
