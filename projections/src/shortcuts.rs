@@ -21,8 +21,6 @@ pub enum Shortcut {
     RefillNotBlanked,
     /// The windows store an erasure and leave what it erased in their chunks.
     WindowsNotBlanked,
-    /// The sweep rewrites a row at the row's own write time.
-    SweptInPlace,
     /// A refill lists the rooms before it reads the watermark.
     RoomsListedFirst,
     /// After a watermark, every state of a room but its newest is removed.

@@ -19,8 +19,6 @@ use super::reader::{HistoryReader, damaged};
 use super::store::{HistoryStore, Order, Purged, Row};
 use crate::erasures::{self, Erasures};
 use crate::projection::StoreError;
-#[cfg(feature = "shortcuts")]
-use crate::shortcuts::{Shortcut, takes};
 
 /// How many rows one step looks at.
 const STEP_ROWS: usize = 16;
@@ -314,10 +312,6 @@ impl<S: HistoryStore> Sweep<S> {
 
 /// Later than what any processor writes of the same records, earlier than what it writes of later ones.
 fn swept_timestamp(timestamp: u64) -> u64 {
-    #[cfg(feature = "shortcuts")]
-    if takes(Shortcut::SweptInPlace) {
-        return timestamp;
-    }
     timestamp | 1
 }
 
