@@ -62,6 +62,7 @@ pub fn play(
         let ended = player.room.post_frame(&player.show.end());
         played.and(ended)?;
         player.settle_rest()?;
+        player.see_end()?;
     }
     progress.finish();
     Ok(player.outcome)
@@ -160,5 +161,17 @@ impl Player<'_> {
         }
         self.outcome.without_verdict = self.pending.len();
         Ok(())
+    }
+
+    /// Waits until the room shows the broadcast's end: whoever looks next finds it over.
+    fn see_end(&self) -> Result<(), ImportError> {
+        let deadline = Instant::now() + SETTLE_WITHIN;
+        while Instant::now() < deadline {
+            let verdicts = self.room.verdicts(&[self.show.end_id()], VERDICTS_WAIT_S)?;
+            if !verdicts.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(ImportError::NotSettled)
     }
 }

@@ -71,9 +71,14 @@ impl<'a> Show<'a> {
     pub fn end(&self) -> Value {
         json!({
             "kind": "broadcast_end",
-            "id": self.id(self.plan.end_id(0)),
+            "id": self.end_id(),
             "role": "backend",
         })
+    }
+
+    /// The id of the event that ends it.
+    pub fn end_id(&self) -> Uuid {
+        self.id(self.plan.end_id(0))
     }
 
     /// Takes the events whose time has come `elapsed` after the start, in their order.
