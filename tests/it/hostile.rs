@@ -6,8 +6,8 @@
 //! of a connection allow. Times are printed, without and with the hostile ones, and not judged: the
 //! machine may be slow.
 //!
-//! The test and the server need some 3,000 descriptors each. Both raise their own limit as far as the
-//! system allows; where that is too little, the test says so and fails.
+//! The test and the server need some 3,000 descriptors each. The test raises its own limit as far as the
+//! system allows, and the server inherits it; where that is too little, the test says so and fails.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
