@@ -1,5 +1,7 @@
-//! The history over a real Cassandra: the suite of its port, and what befalls servers.
+//! The history over a real Cassandra: the suite of its port, what befalls servers, and the command that
+//! makes the tables.
 
+mod command;
 mod keyspace;
 mod servers;
 

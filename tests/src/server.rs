@@ -17,6 +17,12 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How often readiness is asked for.
 const READY_ASKED_EVERY: Duration = Duration::from_millis(20);
 
+/// What the binary is built with: the engines that these tests have servers for.
+const FEATURES: &[&str] = match cfg!(feature = "cluster") {
+    true => &["--features", "cluster"],
+    false => &[],
+};
+
 /// The binary, built once a test run, in the profile that this test was built in.
 pub fn danmu() -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
@@ -27,6 +33,7 @@ fn build() -> PathBuf {
     let mut build = Command::new(env!("CARGO"));
     build
         .args(["build", "--quiet", "--package", "danmu"])
+        .args(FEATURES)
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     // Variables that cargo sets for this test: build scripts that look at them (ring's does) would run
     // again, and half of the dependencies with them.

@@ -46,7 +46,13 @@ const KEYS: [&str; 22] = [
     "trust_forwarded",
 ];
 /// Variables with our prefix that are not the server's settings.
-const OTHER_VARIABLES: [&str; 2] = ["DANMU_CONFIG", "DANMU_TOKEN"];
+const OTHER_VARIABLES: [&str; 5] = [
+    "DANMU_CONFIG",
+    "DANMU_TOKEN",
+    "DANMU_HISTORY_USER",
+    "DANMU_HISTORY_PASSWORD",
+    "DANMU_HISTORY_PASSWORD_FILE",
+];
 /// What a process of this build does.
 const ROLES: [&str; 4] = ["ingest", "windows", "history", "api"];
 

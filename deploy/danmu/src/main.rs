@@ -8,6 +8,8 @@ mod client;
 mod config;
 mod demo;
 mod export;
+#[cfg(feature = "cluster")]
+mod history;
 mod import;
 mod inspect;
 mod logging;
@@ -47,6 +49,9 @@ enum Command {
     Rebuild(rebuild::RebuildArgs),
     /// Print what a stopped server has stored, decoded
     Inspect(inspect::InspectArgs),
+    /// Make and check the tables of a history on ScyllaDB or Cassandra
+    #[cfg(feature = "cluster")]
+    History(history::HistoryArgs),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +67,8 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Rebuild(args) => rebuild::run(args),
         Command::Inspect(args) => inspect::run(args),
+        #[cfg(feature = "cluster")]
+        Command::History(args) => history::run(args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("danmu: {error:#}");

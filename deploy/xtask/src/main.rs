@@ -55,7 +55,7 @@ fn main() -> Result<()> {
 }
 
 /// What is linted and tested beyond the defaults: one build for all of it.
-const FEATURES: &str = "danmu-tests/cluster";
+const FEATURES: &str = "danmu/cluster,danmu-tests/cluster";
 
 /// The servers that test suites share, each in a place of its own. Tests that wipe or kill one start it.
 const SHARED: [Engine; 1] = [Engine::Kafka];

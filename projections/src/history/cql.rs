@@ -31,7 +31,7 @@ mod session;
 mod statements;
 
 pub use address::CqlAddress;
-pub use check::check;
+pub use check::{Checked, check};
 pub use migrate::migrate;
 pub use session::{CqlCredentials, CqlOptions};
 

@@ -81,7 +81,7 @@ pub async fn session(server: &str) -> anyhow::Result<Session> {
 }
 
 /// The Cassandra that stands on this machine.
-fn server() -> String {
+pub fn server() -> String {
     static SERVER: OnceLock<String> = OnceLock::new();
     let up = || {
         let stack = shared::up(&[Engine::Cassandra]).expect("Cassandra starts");

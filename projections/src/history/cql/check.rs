@@ -28,40 +28,68 @@ type Column = (&'static str, i32, &'static str);
 /// Columns by their name.
 type Shape = BTreeMap<&'static str, Column>;
 
-/// What an operator has to put right before danmu may write: one line each, none where all is well.
-pub async fn check(options: &CqlOptions) -> Result<Vec<String>, StoreError> {
-    let session = session::open(options).await?;
-    let keyspace = &options.address.keyspace;
-    let mut wrong = lazy_servers(&session).await?;
-    let found = columns(&session, keyspace).await?;
-    if !found.contains_key(MIGRATIONS) {
-        wrong.push(format!(
-            "{keyspace} has no tables of a history: `danmu history migrate` makes them"
-        ));
-        return Ok(wrong);
-    }
-    for (table, shape) in shapes() {
-        wrong.extend(wrong_shape(keyspace, table, &shape, found.get(table)));
-    }
-    let applied = migrate::applied(&session, keyspace).await?;
-    wrong.extend(wrong_migrations(&applied));
-    Ok(wrong)
+/// What a check saw, a line each.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// What is as it should be.
+    pub right: Vec<String>,
+    /// What an operator has to put right before danmu may write; nothing where all is well.
+    pub wrong: Vec<String>,
 }
 
-/// Servers that acknowledge before they have synced. Each is asked itself.
-async fn lazy_servers(session: &Session) -> Result<Vec<String>, StoreError> {
-    let mut wrong = Vec::new();
+/// Looks at the servers and at the keyspace's tables.
+pub async fn check(options: &CqlOptions) -> Result<Checked, StoreError> {
+    let session = session::open(options).await?;
+    let mut checked = Checked::default();
+    check_servers(&session, &mut checked).await?;
+    check_tables(&session, &options.address.keyspace, &mut checked).await?;
+    Ok(checked)
+}
+
+/// Servers that acknowledge before they have synced are wrong. Each is asked itself.
+async fn check_servers(session: &Session, checked: &mut Checked) -> Result<(), StoreError> {
     for node in session.get_cluster_state().get_nodes_info() {
         let setting = commit_log_sync(session, node).await?;
-        if !SYNCED.contains(&setting.as_str()) {
-            wrong.push(format!(
-                "{}: commitlog_sync is {setting}: it must be group or batch, or a crash loses what \
-                 was acknowledged",
-                node.address
+        let told = format!("{}: commitlog_sync is {setting}", node.address);
+        if SYNCED.contains(&setting.as_str()) {
+            checked.right.push(told);
+        } else {
+            checked.wrong.push(format!(
+                "{told}: it must be group or batch, or a crash loses what was acknowledged"
             ));
         }
     }
-    Ok(wrong)
+    Ok(())
+}
+
+async fn check_tables(
+    session: &Session,
+    keyspace: &str,
+    checked: &mut Checked,
+) -> Result<(), StoreError> {
+    let found = columns(session, keyspace).await?;
+    if !found.contains_key(MIGRATIONS) {
+        checked.wrong.push(format!(
+            "{keyspace} has no tables of a history: `danmu history migrate` makes them"
+        ));
+        return Ok(());
+    }
+    let shapes = shapes();
+    let wrong = shapes
+        .iter()
+        .filter_map(|(table, shape)| wrong_shape(keyspace, table, shape, found.get(*table)));
+    let mut wrong: Vec<_> = wrong.collect();
+    let applied = migrate::applied(session, keyspace).await?;
+    wrong.extend(not_applied(&applied));
+    wrong.extend(migrate::newer(&applied));
+    if wrong.is_empty() {
+        let (tables, migrations) = (shapes.len(), applied.len());
+        checked.right.push(format!(
+            "{keyspace}: {tables} tables, migrations applied: {migrations}"
+        ));
+    }
+    checked.wrong.extend(wrong);
+    Ok(())
 }
 
 async fn commit_log_sync(session: &Session, node: &Arc<Node>) -> Result<String, StoreError> {
@@ -158,16 +186,10 @@ fn wrong_shape(
     })
 }
 
-fn wrong_migrations(applied: &BTreeSet<i32>) -> Vec<String> {
-    let known: BTreeSet<i32> = migrate::ALL
-        .iter()
-        .map(|migration| migration.number)
-        .collect();
-    let missing = known.difference(applied);
-    let missing = missing.map(|number| {
+fn not_applied(applied: &BTreeSet<i32>) -> impl Iterator<Item = String> + '_ {
+    let numbers = migrate::ALL.iter().map(|migration| migration.number);
+    let missing = numbers.filter(|number| !applied.contains(number));
+    missing.map(|number| {
         format!("migration {number} was not applied: `danmu history migrate` does it")
-    });
-    let newer = applied.difference(&known);
-    let newer = newer.map(|number| format!("migration {number} is of a newer danmu than this"));
-    missing.chain(newer).collect()
+    })
 }

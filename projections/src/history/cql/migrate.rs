@@ -40,7 +40,7 @@ const MAKE_MIGRATIONS: &str =
     "CREATE TABLE IF NOT EXISTS migrations (number int PRIMARY KEY, name text)";
 
 /// Makes the keyspace where it is not there, with up to three copies in each data centre, and applies
-/// what was not applied yet. Gives the names of what was.
+/// what was not applied yet. Gives the names of what was. Refuses where a newer danmu has been.
 pub async fn migrate(options: &CqlOptions) -> Result<Vec<&'static str>, StoreError> {
     let session = session::open(options).await?;
     let keyspace = &options.address.keyspace;
@@ -49,6 +49,9 @@ pub async fn migrate(options: &CqlOptions) -> Result<Vec<&'static str>, StoreErr
     used.map_err(|e| refused("using the history's keyspace", e))?;
     change(&session, MAKE_MIGRATIONS).await?;
     let applied = applied(&session, keyspace).await?;
+    if let Some(newer) = newer(&applied).next() {
+        return Err(refused("changing the history's tables", newer));
+    }
     let mut names = Vec::new();
     for migration in ALL {
         if applied.contains(&migration.number) {
@@ -78,6 +81,15 @@ pub(super) async fn applied(
     let answer = answer.map_err(|e| failed("reading which migrations were applied", e))?;
     let numbers: Vec<(i32,)> = rows_of(answer)?;
     Ok(numbers.into_iter().map(|(number,)| number).collect())
+}
+
+/// What is said of each migration that this build does not know.
+pub(super) fn newer(applied: &BTreeSet<i32>) -> impl Iterator<Item = String> + '_ {
+    let unknown = applied.iter().filter(|number| {
+        let mut known = ALL.iter();
+        !known.any(|migration| migration.number == **number)
+    });
+    unknown.map(|number| format!("migration {number} is of a newer danmu than this"))
 }
 
 fn make_keyspace(session: &Session, keyspace: &str) -> String {
