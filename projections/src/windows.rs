@@ -1,6 +1,6 @@
 //! The windows: the last part of every room, and their projection.
 //!
-//! Owns the port of what keeps them ([`store`]) with its in-memory adapter, and [`Windows`], which
+//! Owns the port of what keeps them ([`store`]) with its adapters, and [`Windows`], which
 //! packs what settle decided, takes out what it erased ([`blanking`]) and fills a lost slot from the
 //! history ([`refill`]). Every write names the position that it expects, so a late writer changes
 //! nothing and nothing that was erased comes back.
@@ -11,10 +11,14 @@ use danmu_schemas::{Generation, LogIdentity, Position, RoomId, Settled, Slot, Un
 use crate::history::{HistoryReader, HistoryStore};
 use crate::projection::{Appended, Loaded, Projection, SettledRun, SlotStep, StoreError};
 
+mod additions;
 mod blanking;
 pub mod memory;
+#[cfg(feature = "cluster")]
+pub mod redis;
 mod refill;
 pub mod store;
+mod watches;
 
 use blanking::Blanked;
 pub use memory::{MemoryWindows, WindowLimits};

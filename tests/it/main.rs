@@ -24,6 +24,8 @@ mod overload;
 mod projection;
 mod schemathesis;
 #[cfg(feature = "cluster")]
+mod redis;
+#[cfg(feature = "cluster")]
 mod stack;
 mod statuses;
 mod stopped;

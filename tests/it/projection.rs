@@ -1,6 +1,6 @@
 //! Every projection passes the suite of its port.
 
-mod embedded {
+pub mod embedded {
     use anyhow::Context;
     use danmu_projections::EmbeddedHistory;
     use danmu_projections::windows::{MemoryWindows, WindowLimits};
@@ -10,12 +10,12 @@ mod embedded {
     use tempfile::TempDir;
 
     /// The engines of one process: windows in memory, the history in a directory.
-    struct Embedded {
+    pub struct Embedded {
         dir: TempDir,
     }
 
     impl Embedded {
-        fn new() -> Self {
+        pub fn new() -> Self {
             let memory = std::path::Path::new("/dev/shm");
             let dir = match memory.is_dir() {
                 true => TempDir::new_in(memory),

@@ -4,15 +4,20 @@
 //! events or bytes, or when they are too old, but only those at or below the history's watermark,
 //! which the wiring tells ([`MemoryWindows::set_watermark`]); beyond a hard cap they leave anyhow.
 //! States stay. The rooms with an open broadcast stand in an index of their own. What a room is made
-//! of is in [`room`], who waits for its changes in [`watches`].
+//! of is in [`room`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use danmu_schemas::{LogIdentity, Position, RoomId, Slot};
+use tokio::sync::watch;
 
-use super::store::{RefillToken, RoomCopy, RoomWindow, WindowRead, WindowStep, WindowStore};
+use super::additions::Additions;
+use super::store::{
+    RefillToken, RoomCopy, RoomWatch, RoomWindow, WindowRead, WindowStep, WindowStore,
+};
+use super::watches::Watches;
 use crate::projection::{Appended, Loaded, StoreError, StoredState};
 #[cfg(feature = "shortcuts")]
 use crate::shortcuts::{Shortcut, takes};
@@ -20,11 +25,8 @@ use crate::shortcuts::{Shortcut, takes};
 mod room;
 #[cfg(feature = "shortcuts")]
 mod shortcuts;
-mod watches;
 
-use room::{Additions, Room};
-pub use watches::MemoryWatch;
-use watches::Watches;
+use room::Room;
 
 /// How much of a room is kept.
 #[derive(Debug, Clone, Copy)]
@@ -243,6 +245,22 @@ impl WindowStore for MemoryWindows {
     }
 }
 
+/// Hears of a room of [`MemoryWindows`].
+#[derive(Debug)]
+pub struct MemoryWatch {
+    version: watch::Receiver<u64>,
+}
+
+impl RoomWatch for MemoryWatch {
+    async fn changed(&mut self, seen: u64) -> Result<(), StoreError> {
+        let told = self.version.wait_for(|version| *version != seen).await;
+        told.map(drop).map_err(|gone| StoreError::Unavailable {
+            what: "watching a room",
+            source: Box::new(gone),
+        })
+    }
+}
+
 /// A slot that is being refilled shows nothing: its rooms are not yet what they were.
 impl WindowRead for MemoryWindows {
     type Watch = MemoryWatch;
@@ -250,7 +268,9 @@ impl WindowRead for MemoryWindows {
     async fn watch(&self, room: &RoomId) -> Result<MemoryWatch, StoreError> {
         let mut held = self.slot(room.slot());
         let version = held.version_of(room);
-        Ok(held.watches.begin(room, version))
+        Ok(MemoryWatch {
+            version: held.watches.begin(room, version),
+        })
     }
 
     async fn since(&self, room: &RoomId, after: Position) -> Result<RoomWindow, StoreError> {

@@ -25,7 +25,7 @@ pub mod history;
 mod meddling;
 pub mod readers;
 pub mod refill;
-mod script;
+pub mod script;
 pub mod windows;
 
 /// Makes a test of every case, each over the environment that `$environment` makes anew.
@@ -174,7 +174,7 @@ async fn owner<'a, E: Engine>(
 }
 
 /// Every room is exactly what the script gives at the position that it is shown at.
-async fn check_shown<E: Engine>(engine: &E, script: &Script) -> anyhow::Result<()> {
+pub async fn check_shown<E: Engine>(engine: &E, script: &Script) -> anyhow::Result<()> {
     for room in script.rooms() {
         check_room(engine, script, &room).await?;
     }

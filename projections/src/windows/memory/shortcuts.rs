@@ -2,9 +2,9 @@
 
 use danmu_schemas::{LogIdentity, Position, RoomId};
 
-use super::room::Additions;
 use super::{MemoryWindows, SlotWindow};
 use crate::projection::Appended;
+use crate::windows::additions::Additions;
 
 impl MemoryWindows {
     /// Stores the rooms that had no change after `expected`; moves the slot if these are all.

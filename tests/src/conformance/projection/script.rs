@@ -222,6 +222,7 @@ impl Script {
     }
 
     /// How many records there are.
+    #[expect(clippy::len_without_is_empty, reason = "no script is empty")]
     pub fn len(&self) -> usize {
         self.records.len()
     }

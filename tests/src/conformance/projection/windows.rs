@@ -57,6 +57,16 @@ pub struct WindowEngine<W, H> {
 }
 
 impl<W: WindowStore + WindowRead, H: HistoryStore> WindowEngine<W, H> {
+    /// The windows.
+    pub fn windows(&self) -> &W {
+        &self.windows
+    }
+
+    /// The history.
+    pub fn history(&self) -> &H {
+        &self.history
+    }
+
     fn over(windows: W, history: H) -> Self {
         Self {
             windows,
