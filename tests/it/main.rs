@@ -22,9 +22,9 @@ mod openapi;
 mod operation;
 mod overload;
 mod projection;
-mod schemathesis;
 #[cfg(feature = "cluster")]
 mod redis;
+mod schemathesis;
 #[cfg(feature = "cluster")]
 mod stack;
 mod statuses;

@@ -16,6 +16,8 @@ mod logging;
 mod rebuild;
 mod serve;
 mod stopped;
+#[cfg(feature = "cluster")]
+mod topics;
 mod verify;
 
 /// With the system's allocator a third of ingest's CPU time would go to small allocations.
@@ -52,6 +54,9 @@ enum Command {
     /// Make and check the tables of a history on ScyllaDB or Cassandra
     #[cfg(feature = "cluster")]
     History(history::HistoryArgs),
+    /// Make and check the topics of a log on Kafka
+    #[cfg(feature = "cluster")]
+    Topics(topics::TopicsArgs),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +74,8 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         #[cfg(feature = "cluster")]
         Command::History(args) => history::run(args),
+        #[cfg(feature = "cluster")]
+        Command::Topics(args) => topics::run(args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("danmu: {error:#}");

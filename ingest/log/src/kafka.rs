@@ -2,7 +2,8 @@
 //!
 //! Owns what the ports mean there. A partition of the log is a partition of the topic, key and value
 //! are the record's, and its epoch is a header (`headers`). The log's identity is the id that Kafka
-//! gave the topic, so a topic that was made anew is another log. One producer appends for the whole
+//! gave the topic, so a topic that was made anew is another log. Its route table is a record of the
+//! compacted topic of routes (`routes`), which connecting reads. One producer appends for the whole
 //! process (`producer`); each reader is a consumer on a thread of its own (`consumer`), of all
 //! partitions or of its share in a group (`reader`). The topics themselves: [`topics`].
 //!
@@ -13,6 +14,7 @@ mod consumer;
 mod headers;
 mod producer;
 mod reader;
+mod routes;
 mod settings;
 pub mod topics;
 
@@ -23,7 +25,7 @@ use danmu_schemas::{LogIdentity, Partition};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer as _};
 
-use crate::{AppendError, LogWriter, NewRecord};
+use crate::{AppendError, LogWriter, NewRecord, Routes};
 use producer::Producer;
 pub use reader::{KafkaReader, Reading};
 pub use settings::Options;
@@ -32,8 +34,30 @@ pub use settings::Options;
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The cluster has no such topic.
-    #[error("there is no topic {0}: create it first")]
+    #[error("there is no topic {0}: `danmu topics create` makes it")]
     NoTopic(String),
+    /// Nobody has made the log's routes.
+    #[error("{0} has no routes: `danmu topics create` makes them for a log without records")]
+    NoRoutes(String),
+    /// The routes are for another number of partitions: somebody has added some. What is in the log
+    /// would be looked for in the wrong place.
+    #[error("{topic} has {partitions} partitions, its routes are for {routed}")]
+    OtherRoutes {
+        /// The log.
+        topic: String,
+        /// How many it has.
+        partitions: usize,
+        /// How many it had.
+        routed: u32,
+    },
+    /// The routes are not what any danmu of this version or older wrote.
+    #[error("the routes of {topic} cannot be read: {why}")]
+    UnreadableRoutes {
+        /// The log.
+        topic: String,
+        /// What is wrong with them.
+        why: String,
+    },
     /// What was asked for cannot be.
     #[error("settings of Kafka")]
     Settings(#[source] KafkaError),
@@ -62,6 +86,7 @@ pub struct KafkaLog {
 struct Inner {
     options: Options,
     topic: Topic,
+    routes: Routes,
     producer: Producer,
 }
 
@@ -74,14 +99,16 @@ struct Topic {
 }
 
 impl KafkaLog {
-    /// Connects to the topic, which must be there.
+    /// Connects to the topic, which must be there with its routes.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
         let connect = move || {
             let topic = Topic::find(&options)?;
+            let routes = routes::read(&options, &topic)?;
             let producer = Producer::new(&options).map_err(ConnectError::Settings)?;
             let inner = Arc::new(Inner {
                 options,
                 topic,
+                routes,
                 producer,
             });
             Ok(Self { inner })
@@ -104,6 +131,11 @@ impl KafkaLog {
     /// Every partition.
     pub fn partitions(&self) -> Vec<Partition> {
         self.inner.topic.partitions.clone()
+    }
+
+    /// Where each slot's records go.
+    pub fn routes(&self) -> &Routes {
+        &self.inner.routes
     }
 
     /// Sends what waits and ends the connection. Later appends are refused as overloaded. May be

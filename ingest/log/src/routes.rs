@@ -36,6 +36,13 @@ impl Routes {
         }
     }
 
+    /// The table with those routes, one a slot by its number; nothing where there are more or fewer.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn of_slots(version: u64, slots: Vec<Route>) -> Option<Self> {
+        let is_whole = slots.len() == usize::from(Slot::COUNT);
+        is_whole.then_some(Self { version, slots })
+    }
+
     /// Whether the table has a route for every slot, each within `partitions`.
     pub fn is_complete(&self, partitions: u32) -> bool {
         self.slots.len() == usize::from(Slot::COUNT)

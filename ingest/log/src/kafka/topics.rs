@@ -1,8 +1,9 @@
 //! The topics of a log on Kafka: as they should be, made so, and compared with what is there.
 //!
-//! Three of them: the events, which are the log; dead letters, what nobody could decode; and routes,
-//! which keeps the newest table of each log. What is there already is never altered here: a topic
-//! that differs is the operator's to change, and [`Topics::check`] says what.
+//! Four of them: the events, which are the log; settled events, for readers that know nothing of
+//! settling; dead letters, what nobody could decode; and routes, which keeps the newest table of each
+//! log. What is there already is never altered here: a topic that differs is the operator's to change,
+//! and [`Topics::check`] says what.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -14,7 +15,10 @@ use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
-use super::{ANSWER_WITHIN, ConnectError, Options, Topic, settings};
+use super::{ANSWER_WITHIN, ConnectError, Options, Topic, routes, settings};
+
+/// Where visible events go once they are settled; as many partitions as the log has.
+pub const SETTLED: &str = "danmu.settled-events.v1";
 
 /// Where what nobody could decode goes.
 pub const DEAD_LETTERS: &str = "danmu.dead-letters.v1";
@@ -34,9 +38,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What an operator decides of the topics.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    /// Partitions of the events, for ever: a slot's place follows from their number.
+    /// Partitions of the events, for ever: the routes are made for so many.
     pub partitions: NonZeroU32,
-    /// How long events and dead letters are kept.
+    /// How long events, settled events and dead letters are kept.
     pub retention: Duration,
 }
 
@@ -81,7 +85,7 @@ impl Topics {
         Ok(Self { options, admin })
     }
 
-    /// Makes those that are missing and tells their names, once they can be used.
+    /// Makes those that are missing, and the log's routes; tells what was made, once it can be used.
     pub async fn create(&self, layout: &Layout) -> Result<Vec<String>, ConnectError> {
         let nodes = self.metadata()?.brokers().len();
         let wanted = wanted(&self.options.topic, layout, nodes);
@@ -99,10 +103,13 @@ impl Topics {
             }
         }
         self.wait_for(&wanted).await?;
+        if routes::create(&self.options).await? {
+            names.push(format!("routes of {}", self.options.topic));
+        }
         Ok(names)
     }
 
-    /// Every difference between the topics and what they should be, a line each.
+    /// Every difference between the topics and routes and what they should be, a line each.
     pub async fn check(&self, layout: &Layout) -> Result<Vec<String>, ConnectError> {
         let metadata = self.metadata()?;
         let wanted = wanted(&self.options.topic, layout, metadata.brokers().len());
@@ -116,7 +123,22 @@ impl Topics {
             let settings = self.settings(&wanted.name).await?;
             differences.extend(wanted.differences_in_settings(&settings));
         }
+        differences.extend(self.difference_in_routes()?);
         Ok(differences)
+    }
+
+    fn difference_in_routes(&self) -> Result<Option<String>, ConnectError> {
+        let found = Topic::find(&self.options);
+        match found.and_then(|topic| routes::read(&self.options, &topic)) {
+            // That the topic is missing was said before.
+            Ok(_) | Err(ConnectError::NoTopic(_)) => Ok(None),
+            Err(
+                wrong @ (ConnectError::NoRoutes(_)
+                | ConnectError::OtherRoutes { .. }
+                | ConnectError::UnreadableRoutes { .. }),
+            ) => Ok(Some(wrong.to_string())),
+            Err(error @ (ConnectError::Settings(_) | ConnectError::Unusable { .. })) => Err(error),
+        }
     }
 
     async fn settings(&self, topic: &str) -> Result<ConfigResource, ConnectError> {
@@ -196,6 +218,7 @@ fn wanted(events: &str, layout: &Layout, nodes: usize) -> Vec<Wanted> {
     let the_newest = vec![("cleanup.policy", "compact".to_owned())];
     vec![
         topic(events, layout.partitions.get(), for_a_time.clone()),
+        topic(SETTLED, layout.partitions.get(), for_a_time.clone()),
         topic(DEAD_LETTERS, 1, for_a_time),
         topic(ROUTES, 1, the_newest),
     ]

@@ -33,13 +33,17 @@ fn events_age_and_routes_are_kept() {
         retention: Duration::from_secs(60),
     };
     let topics = wanted("events", &layout, 3);
-    let [events, dead_letters, routes] = &topics[..] else {
-        panic!("three topics");
+    let [events, settled, dead_letters, routes] = &topics[..] else {
+        panic!("four topics");
     };
     assert_eq!((events.name.as_str(), events.partitions), ("events", 12));
     assert_eq!(setting(events, "retention.ms"), "60000");
     assert_eq!(setting(events, "cleanup.policy"), "delete");
     assert_eq!(setting(events, "message.timestamp.type"), "LogAppendTime");
+    assert_eq!(
+        (settled.name.as_str(), settled.partitions, &settled.settings),
+        (SETTLED, 12, &events.settings)
+    );
     assert_eq!(
         (dead_letters.name.as_str(), dead_letters.partitions),
         (DEAD_LETTERS, 1)
