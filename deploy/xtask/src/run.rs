@@ -1,7 +1,7 @@
 //! Running a program: prints what is run, fails when it fails.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -15,11 +15,15 @@ pub fn cargo(arguments: &[&str]) -> Run {
     program(Path::new(&cargo), arguments)
 }
 
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 /// Any program.
 pub fn program(program: &Path, arguments: &[&str]) -> Run {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(root);
+    command.args(arguments).current_dir(root());
     Run(command)
 }
 
