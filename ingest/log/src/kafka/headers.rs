@@ -5,6 +5,7 @@
 //! settling decides what its value is worth.
 
 use danmu_schemas::{RoomEvent, codec};
+use jiff::Timestamp;
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 
 use crate::NewRecord;
@@ -12,7 +13,7 @@ use crate::NewRecord;
 /// Four bytes, big-endian.
 const EPOCH: &str = "epoch";
 
-const HEADERS: usize = 5;
+const HEADERS: usize = 6;
 
 /// The headers of a record.
 pub fn of(record: &NewRecord) -> OwnedHeaders {
@@ -40,7 +41,12 @@ fn cloud_event(headers: OwnedHeaders, event: &RoomEvent<'_>) -> OwnedHeaders {
     let headers = with(headers, "ce_specversion", b"1.0");
     let headers = with(headers, "ce_id", event.id.to_string().as_bytes());
     let headers = with(headers, "ce_source", source.as_bytes());
-    with(headers, "ce_type", kind.as_bytes())
+    let headers = with(headers, "ce_type", kind.as_bytes());
+    match Timestamp::from_millisecond(event.accepted_at) {
+        Ok(at) => with(headers, "ce_time", at.to_string().as_bytes()),
+        // No clock says such a time; CloudEvents can go without.
+        Err(_) => headers,
+    }
 }
 
 fn with(headers: OwnedHeaders, key: &str, value: &[u8]) -> OwnedHeaders {

@@ -1,4 +1,6 @@
 use bytes::Bytes;
+use danmu_schemas::event::{Body, Comment, Style};
+use danmu_schemas::{EventId, Role};
 
 use super::*;
 
@@ -31,4 +33,44 @@ fn a_foreign_record_is_of_epoch_0() {
     assert_eq!(epoch(None::<&OwnedHeaders>), 0);
     let odd = with(OwnedHeaders::new(), EPOCH, b"12345");
     assert_eq!(epoch(Some(&odd)), 0);
+}
+
+#[test]
+fn an_event_is_described_as_cloud_events_has_it() {
+    let event = RoomEvent {
+        id: EventId(0x0190_0000_0000_7000_8000_0000_0000_0001_u128.to_be_bytes()),
+        room: "r1".into(),
+        accepted_at: 1_763_950_000_123,
+        recorded_at: None,
+        user: None,
+        role: Role::Backend,
+        device: None,
+        body: Body::Comment(Comment {
+            text: "hello".into(),
+            style: Style::default(),
+            reply_to: None,
+            ext: Vec::new(),
+        }),
+    };
+    let record = NewRecord {
+        epoch: 7,
+        key: Bytes::from_static(b"r1"),
+        value: codec::to_wire(&event).into(),
+    };
+    let texts = texts(&record);
+    let texts: Vec<_> = texts
+        .iter()
+        .map(|(key, value)| (key.as_str(), &value[..]))
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            (EPOCH, &[0, 0, 0, 7][..]),
+            ("ce_specversion", b"1.0"),
+            ("ce_id", b"01900000-0000-7000-8000-000000000001"),
+            ("ce_source", b"/v1/rooms/r1"),
+            ("ce_type", b"danmu.v1.comment"),
+            ("ce_time", b"2025-11-24T02:06:40.123Z"),
+        ]
+    );
 }
