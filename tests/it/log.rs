@@ -1,6 +1,8 @@
 //! Every log passes the suite of its port; what is Kafka's own has tests of its own.
 
 #[cfg(feature = "cluster")]
+mod group;
+#[cfg(feature = "cluster")]
 mod topics;
 
 mod embedded {

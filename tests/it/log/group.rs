@@ -112,17 +112,16 @@ impl Bench {
     async fn until(&self, what: &str, is_so: impl Fn(&Ledger) -> bool) -> anyhow::Result<()> {
         let deadline = Instant::now() + WITHIN;
         while !is_so(&self.ledger()) {
-            let ledger = self.ledger();
-            let (held, by) = (&ledger.held, &ledger.by);
-            ensure!(Instant::now() < deadline, "not in time: {what}; {held:?} {by:?}");
-            drop(ledger);
+            let told = self.ledger().told();
+            ensure!(Instant::now() < deadline, "not in time: {what}; {told}");
             sleep(NEWS).await;
         }
         Ok(())
     }
 
     async fn until_all_are_read(&self, count: usize) -> anyhow::Result<()> {
-        self.until("all are read", |ledger| ledger.total() == count).await
+        self.until("all are read", |ledger| ledger.total() == count)
+            .await
     }
 
     async fn until_each_holds_some(&self, names: &[&str]) -> anyhow::Result<()> {
@@ -139,11 +138,17 @@ impl Bench {
         let mut expected: BTreeMap<Partition, Vec<Bytes>> = BTreeMap::new();
         for number in 0..count {
             let partition = Partition((number / CALL) as u32 % PARTITIONS.get());
-            expected.entry(partition).or_default().push(number.to_string().into());
+            expected
+                .entry(partition)
+                .or_default()
+                .push(number.to_string().into());
         }
         for (partition, expected) in &expected {
             let read = &ledger.read[partition];
-            let other = read.iter().zip(expected).position(|(read, expected)| read != expected);
+            let other = read
+                .iter()
+                .zip(expected)
+                .position(|(read, expected)| read != expected);
             assert_eq!((other, read.len()), (None, expected.len()), "{partition}");
         }
     }
@@ -152,7 +157,9 @@ impl Bench {
     async fn committed(&self) -> anyhow::Result<BTreeMap<Partition, i64>> {
         let Options { brokers, topic, .. } = self.kafka.options().await?;
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", brokers).set("group.id", &self.group);
+        config
+            .set("bootstrap.servers", brokers)
+            .set("group.id", &self.group);
         let mut asked = TopicPartitionList::new();
         for partition in 0..PARTITIONS.get() {
             asked.add_partition(&topic, partition as i32);
@@ -160,22 +167,31 @@ impl Bench {
         let consumer: BaseConsumer = config.create()?;
         let told = tokio::task::spawn_blocking(move || consumer.committed_offsets(asked, WITHIN));
         let told = told.await?.context("asking what is committed")?;
-        let committed = told.elements().into_iter().filter_map(|one| match one.offset() {
-            Offset::Offset(offset) => Some((Partition(one.partition() as u32), offset)),
-            _ => None,
-        });
+        let committed = told
+            .elements()
+            .into_iter()
+            .filter_map(|one| match one.offset() {
+                Offset::Offset(offset) => Some((Partition(one.partition() as u32), offset)),
+                _ => None,
+            });
         Ok(committed.collect())
     }
 }
 
 impl Ledger {
+    fn told(&self) -> String {
+        format!("{:?} {:?}", self.held, self.by)
+    }
+
     fn total(&self) -> usize {
         self.read.values().map(Vec::len).sum()
     }
 
     /// The offset that is wanted next.
     fn end(&self, partition: Partition) -> i64 {
-        self.read.get(&partition).map_or(0, |read| read.len() as i64)
+        self.read
+            .get(&partition)
+            .map_or(0, |read| read.len() as i64)
     }
 
     fn count_by(&self, name: &str) -> usize {
@@ -342,7 +358,9 @@ async fn a_member_that_asks_for_nothing_loses_its_share() -> anyhow::Result<()> 
 
     // Awake again it is told what it lost, and gets a share anew.
     drop(stalled);
-    bench.until("it has a share again", |ledger| !all(ledger)).await?;
+    bench
+        .until("it has a share again", |ledger| !all(ledger))
+        .await?;
     bench.append(4_000, 2_000).await?;
     bench.until_all_are_read(6_000).await?;
     bench.assert_whole(6_000);

@@ -3,7 +3,9 @@
 //! A partition is read only once it has been given a place (`places`); until then it is paused.
 //! Whether a place can be is found by asking for the partition's range before every seek. When the
 //! inbox stays full, everything is paused and polling goes on, so that a slow reader keeps its
-//! membership (`membership`).
+//! membership (`membership`). A reader that asks for nothing at all stands still: nothing is polled for
+//! it, and the group gives its share to others. What a member has taken is committed, for those who
+//! watch the group's lag; nothing is ever begun from there.
 //!
 //! Kafka's client mends its connections by itself: only what it cannot mend is told as a failure. A
 //! place that stays silent although the log goes on is sought again.
@@ -15,7 +17,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use danmu_schemas::Partition;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -39,6 +41,9 @@ const COMMANDS_WITHIN: Duration = Duration::from_millis(100);
 
 /// How long a full inbox is waited for before the consumer pauses.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a member commits what was taken.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 /// A place that heard nothing for so long is looked at.
 const SILENT_AFTER: Duration = Duration::from_secs(30);
@@ -66,6 +71,15 @@ pub struct Consumer {
     is_paused: bool,
     full_since: Option<Instant>,
     commanded: Option<Instant>,
+    /// Nothing where the reader is alone.
+    share: Option<Share>,
+}
+
+/// What a member of a group keeps an eye on.
+struct Share {
+    stalled_after: Duration,
+    is_stalled: bool,
+    committed: Instant,
 }
 
 impl Consumer {
@@ -80,6 +94,11 @@ impl Consumer {
             Reading::All => settings::consumer(options, NO_GROUP),
             Reading::Share { group, member } => settings::member(options, group, member),
         };
+        let share = matches!(reading, Reading::Share { .. }).then(|| Share {
+            stalled_after: options.stalled_after,
+            is_stalled: false,
+            committed: Instant::now(),
+        });
         let client: BaseConsumer<_> = config.create_with_context(Membership::default())?;
         match reading {
             Reading::All => membership::take(&client, &topic.name, &topic.partitions)?,
@@ -93,6 +112,7 @@ impl Consumer {
             is_paused: false,
             full_since: None,
             commanded: None,
+            share,
         })
     }
 
@@ -100,9 +120,10 @@ impl Consumer {
     pub fn run(mut self, commands: &mpsc::Receiver<Command>) {
         while !self.inbox.is_left() {
             self.obey(commands);
-            if self.may_read() {
+            if self.is_wanted() && self.may_read() {
                 self.read();
                 self.look_after_the_silent();
+                self.report_lag();
             }
         }
     }
@@ -175,6 +196,47 @@ impl Consumer {
             false => self
                 .client
                 .resume(&list(&self.topic.name, &[partition], Offset::Invalid)?),
+        }
+    }
+
+    /// Whether anybody is there to read for; waits a little where nobody is.
+    fn is_wanted(&mut self) -> bool {
+        let Some(share) = &mut self.share else {
+            return true;
+        };
+        let is_wanted = self.inbox.is_wanted(share.stalled_after, POLL);
+        if is_wanted == share.is_stalled {
+            share.is_stalled = !is_wanted;
+            match is_wanted {
+                true => tracing::info!("the reader goes on"),
+                false => tracing::error!("the reader stands still: its share is left to others"),
+            }
+        }
+        is_wanted
+    }
+
+    /// Commits what was taken, now and then.
+    fn report_lag(&mut self) {
+        let Some(share) = &mut self.share else { return };
+        if share.committed.elapsed() < COMMIT_EVERY {
+            return;
+        }
+        share.committed = Instant::now();
+        let mut taken = self.inbox.taken();
+        taken.retain(|partition, _| self.client.context().holds(*partition));
+        if taken.is_empty() {
+            return;
+        }
+        let mut offsets = TopicPartitionList::with_capacity(taken.len());
+        let committed = taken
+            .into_iter()
+            .try_for_each(|(partition, next)| {
+                let (topic, next) = (&self.topic.name, Offset::Offset(next));
+                offsets.add_partition_offset(topic, number(partition), next)
+            })
+            .and_then(|()| self.client.commit(&offsets, CommitMode::Async));
+        if let Err(error) = committed {
+            tracing::debug!(%error, "the group's lag is not reported");
         }
     }
 

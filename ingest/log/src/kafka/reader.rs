@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{self, Duration};
 
 use danmu_schemas::{LogIdentity, Partition};
 use rdkafka::error::KafkaError;
@@ -22,6 +22,9 @@ const INBOX_BYTES_MAX: usize = 16 << 20;
 
 /// Events that may lie in the inbox.
 const INBOX_EVENTS_MAX: usize = 256;
+
+/// How often one that waits for long says that it still does.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// What a reader reads.
 #[derive(Debug, Clone)]
@@ -107,6 +110,7 @@ impl KafkaReader {
                 Told::Failed(error) => return Some(Err(error)),
                 Told::Records { turn, batch, .. } => {
                     if self.turns.get(&batch.partition) == Some(&turn) {
+                        self.inbox.note_taken(&batch);
                         return Some(Ok(ReadEvent::Records(batch)));
                     }
                 }
@@ -124,6 +128,7 @@ impl KafkaReader {
             ReadError::Unavailable(Box::new(error))
         };
         let (answer, awaited) = oneshot::channel();
+        self.inbox.want();
         self.commands.send(command(answer)).map_err(|_| gone())?;
         awaited.await.map_err(|_| gone())?
     }
@@ -142,15 +147,16 @@ impl LogReader for KafkaReader {
     async fn next(&mut self, wait: Duration) -> Result<ReadEvent, ReadError> {
         let deadline = Instant::now() + wait;
         loop {
+            self.inbox.want();
             if let Some(event) = self.take() {
                 return event;
             }
-            if timeout_at(deadline, self.inbox.news.notified())
-                .await
-                .is_err()
-            {
+            if Instant::now() >= deadline {
                 return Ok(ReadEvent::Idle);
             }
+            // Once more where nothing is notified, whether it is time or not.
+            let pause = deadline.min(Instant::now() + ASKED_EVERY);
+            let _ = timeout_at(pause, self.inbox.news.notified()).await;
         }
     }
 
@@ -194,11 +200,27 @@ pub(super) struct Inbox {
     taken: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     told: VecDeque<Told>,
     bytes: usize,
     is_left: bool,
+    /// When anything was last asked for.
+    wanted: time::Instant,
+    /// The offset after the last that was taken, where it is new.
+    taken: BTreeMap<Partition, i64>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            told: VecDeque::new(),
+            bytes: 0,
+            is_left: false,
+            wanted: time::Instant::now(),
+            taken: BTreeMap::new(),
+        }
+    }
 }
 
 impl Inbox {
@@ -222,6 +244,31 @@ impl Inbox {
     /// Whether nobody will take anything more.
     pub fn is_left(&self) -> bool {
         self.state().is_left
+    }
+
+    /// Whether anything was asked for within that time, or is within `wait`.
+    pub fn is_wanted(&self, within: Duration, wait: Duration) -> bool {
+        let is_stalled = |state: &mut State| state.wanted.elapsed() >= within && !state.is_left;
+        let waited = self
+            .taken
+            .wait_timeout_while(self.state(), wait, is_stalled);
+        !is_stalled(&mut waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// How far each partition was taken since this was asked last: the offset after the last.
+    pub fn taken(&self) -> BTreeMap<Partition, i64> {
+        std::mem::take(&mut self.state().taken)
+    }
+
+    fn want(&self) {
+        self.state().wanted = time::Instant::now();
+        self.taken.notify_one();
+    }
+
+    fn note_taken(&self, batch: &RecordBatch) {
+        if let Some(last) = batch.records.last() {
+            self.state().taken.insert(batch.partition, last.offset + 1);
+        }
     }
 
     fn take(&self) -> Option<Told> {

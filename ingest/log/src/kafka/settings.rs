@@ -24,6 +24,9 @@ pub struct Options {
     pub queue_records_max: usize,
     /// How long connecting may take.
     pub connect_within: Duration,
+    /// A reader of a group that asks for nothing for so long stands still: it leaves its share to the
+    /// others, once the group has noticed that it is silent.
+    pub stalled_after: Duration,
 }
 
 /// The topic of a log whose address names none.
@@ -31,6 +34,9 @@ pub const TOPIC: &str = "danmu.room-events.v1";
 
 /// The most that librdkafka holds: more than we let wait, with what it adds to each record.
 const QUEUE_KIB_MAX: usize = 128 * 1024;
+
+/// A member that the group does not hear of for so long is gone.
+const SESSION: Duration = Duration::from_secs(10);
 
 impl Options {
     /// The defaults, for the log of the cluster at `brokers`.
@@ -43,6 +49,7 @@ impl Options {
             queue_bytes_max: 64 << 20,
             queue_records_max: 65_536,
             connect_within: Duration::from_secs(30),
+            stalled_after: Duration::from_secs(60),
         }
     }
 
@@ -116,7 +123,7 @@ pub fn consumer(options: &Options, group: &str) -> ClientConfig {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
-        .set("session.timeout.ms", "10000")
+        .set("session.timeout.ms", SESSION.as_millis().to_string())
         .set("max.poll.interval.ms", "60000")
         .set("check.crcs", "true")
         .set("fetch.queue.backoff.ms", "50")
@@ -128,7 +135,9 @@ pub fn consumer(options: &Options, group: &str) -> ClientConfig {
 /// under its name within the session's time gets its partitions again, and nobody else notices.
 pub fn member(options: &Options, group: &str, member: &str) -> ClientConfig {
     let mut config = consumer(options, group);
+    let silent = options.stalled_after.max(SESSION);
     config
+        .set("max.poll.interval.ms", silent.as_millis().to_string())
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("group.instance.id", member);
     config

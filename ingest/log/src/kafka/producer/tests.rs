@@ -1,6 +1,9 @@
+use std::thread;
 use std::time::Instant;
 
 use bytes::Bytes;
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
 
@@ -82,6 +85,37 @@ fn a_closed_producer_takes_nothing() {
     producer.close();
     assert!(from.elapsed() < FLUSH_WITHIN, "nothing waited");
     assert!(refused(producer.append(Partition(0), &records(1, 1))));
+}
+
+/// A cluster that refuses idempotence once: no server of ours can be brought to it.
+#[test]
+fn a_producer_that_failed_for_good_is_followed_by_another() {
+    const WITHIN: Duration = Duration::from_secs(60);
+    const REFUSED: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    let cluster = MockCluster::new(1).expect("a cluster");
+    cluster.create_topic("events", 1, 1).expect("a topic");
+    cluster.request_errors(RDKafkaApiKey::InitProducerId, &[REFUSED]);
+    let options = Options {
+        topic: "events".to_owned(),
+        ..Options::new(cluster.bootstrap_servers())
+    };
+    let producer = Producer::new(&options).expect("the settings are right");
+    let has_failed = || {
+        let current = producer.current.lock().expect("nobody panicked");
+        let current = current.as_ref().expect("it is not closed");
+        current.client().fatal_error().is_some()
+    };
+    let deadline = Instant::now() + WITHIN;
+    while !has_failed() {
+        assert!(Instant::now() < deadline, "it never failed");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let awaited = producer
+        .append(Partition(0), &records(3, 10))
+        .expect("another goes on");
+    let outcome = awaited.blocking_recv().expect("an answer");
+    assert_eq!(outcome.expect("all are acknowledged"), 0);
+    assert!(!has_failed(), "it is another");
 }
 
 /// Reports come in any order; the answer is the first offset, once, when the last has come.
