@@ -53,6 +53,12 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             .await
     }
 
+    /// Checkpoints the slots of which a room has changed.
+    pub(super) async fn checkpoint_changed(&mut self, now_ms: u64) -> Result<(), ProjectorError> {
+        let has_changed = |held: &HeldSlot| held.rooms.values().any(|room| !held.is_clean(room));
+        self.checkpoint_where(has_changed, now_ms).await
+    }
+
     async fn checkpoint_where(
         &mut self,
         is_due: impl Fn(&HeldSlot) -> bool,
@@ -93,11 +99,7 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
         let len: usize = self.slots.values().map(|held| held.rooms.len()).sum();
         self.meter.rooms.set(len as f64);
         if len > self.options.rooms_held_max {
-            self.checkpoint_where(
-                |held| held.rooms.values().any(|room| !held.is_clean(room)),
-                now_ms,
-            )
-            .await?;
+            self.checkpoint_changed(now_ms).await?;
             if let Some(used_before_ms) = self.used_by_half() {
                 self.let_leave_before(used_before_ms);
             }
