@@ -3,12 +3,11 @@
 use anyhow::ensure;
 use danmu_projections::EmbeddedHistory;
 use danmu_projections::history::HistoryWriter;
-use danmu_projections::projection::{Appended, StoredState};
+use danmu_projections::projection::Appended;
 use danmu_projections::windows::redis::RedisWindows;
-use danmu_projections::windows::{
-    RefillToken, RoomCopy, RoomWatch, WindowRead, WindowStore, Windows,
-};
+use danmu_projections::windows::{RefillToken, RoomWatch, WindowRead, WindowStore, Windows};
 use danmu_schemas::Slot;
+use danmu_tests::conformance::projection::refill::copied;
 use danmu_tests::conformance::projection::script::{Owner, Script, at, log};
 use danmu_tests::conformance::projection::windows::{WindowEngine, engine};
 use danmu_tests::conformance::projection::{Engine, check_shown};
@@ -158,29 +157,24 @@ async fn a_flush_in_a_refill_ends_it() -> anyhow::Result<()> {
     windows.wipe(slot).await?;
 
     ensure!(windows.begin(slot, FIRST).await?, "a lost slot");
-    ensure!(windows.put(slot, FIRST, 0, copied(&script)).await?, "put");
+    ensure!(
+        windows.put(slot, FIRST, 0, copied(&script, 5)?).await?,
+        "put"
+    );
     redis.command(&["FLUSHALL"]).await?;
-    ensure!(!windows.put(slot, FIRST, 1, copied(&script)).await?, "put");
+    ensure!(
+        !windows.put(slot, FIRST, 1, copied(&script, 5)?).await?,
+        "put"
+    );
 
     ensure!(windows.begin(slot, SECOND).await?, "a lost slot");
-    ensure!(windows.put(slot, SECOND, 0, copied(&script)).await?, "put");
+    ensure!(
+        windows.put(slot, SECOND, 0, copied(&script, 5)?).await?,
+        "put"
+    );
     redis.command(&["FLUSHALL"]).await?;
     let at_log = (at(79), log());
     ensure!(!windows.end(slot, SECOND, 1, at_log).await?, "ended");
     ensure!(windows.position(slot).await?.is_none(), "a position");
     is_filled_again(&engine, &mut owner, &script).await
-}
-
-fn copied(script: &Script) -> RoomCopy {
-    let change = script.step(0..5).changes.swap_remove(0);
-    RoomCopy {
-        room: change.room,
-        state: StoredState {
-            core: change.state.core,
-            fields: change.state.fields,
-            event_memory: change.state.event_memory,
-            gift_memory: change.state.gift_memory.into_iter().collect(),
-        },
-        chunks: Vec::new(),
-    }
 }

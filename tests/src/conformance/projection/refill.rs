@@ -80,8 +80,8 @@ pub async fn without_a_watermark_only_a_whole_log_refills<E: WindowEnvironment>(
 const FIRST: RefillToken = RefillToken(1);
 const SECOND: RefillToken = RefillToken(2);
 
-/// A room for a refill to put.
-fn copied(script: &Script, until: usize) -> anyhow::Result<RoomCopy> {
+/// A room for a refill to put, as of the first `until` records.
+pub fn copied(script: &Script, until: usize) -> anyhow::Result<RoomCopy> {
     let change = script.step(0..until).changes.pop().context("a room")?;
     Ok(RoomCopy {
         room: change.room,
