@@ -33,6 +33,8 @@ pub(super) fn purge(database: &Database, rows: &Keyspace) -> fjall::Result<()> {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "a journal stays").into());
         }
         std::thread::sleep(LOOKED_EVERY);
+        // A journal stays while it has rows that were written after the first flush and before it ended.
+        rows.rotate_memtable_and_wait()?;
         filler.insert("filler", noise.bytes(8))?;
         filler.rotate_memtable_and_wait()?;
     }
