@@ -223,6 +223,15 @@ fn needs_author(kind: &str) -> bool {
     matches!(kind, "comment" | "gift" | "enter" | "leave")
 }
 
+/// Whether an event is what any viewer may say or do. All else comes from few and matters more: it is
+/// counted apart, and has a part of the log's queue to itself.
+pub(crate) fn is_any_viewers(body: &Body<'_>) -> bool {
+    matches!(
+        body,
+        Body::Comment(_) | Body::Likes(_) | Body::Enter | Body::Leave
+    )
+}
+
 /// Who may send a kind: a backend all but one, everybody else by role.
 fn check_sender(body: &Body<'_>, caller: &Caller, fields: &mut Fields<'_>) {
     let (allowed, who): (&[Role], _) = match body {

@@ -4,8 +4,10 @@
 //! room, so that they go to one partition, in their order.
 
 use bytes::Bytes;
-use danmu_log::{AppendError, LogWriter, NewRecord, Routes};
+use danmu_log::{AppendError, Lane, LogWriter, NewRecord, Routes};
 use danmu_schemas::{Partition, RoomEvent, RoomId, codec};
+
+use crate::admission;
 
 /// Appends a room's events to the log.
 #[derive(Debug, Clone)]
@@ -37,6 +39,7 @@ impl<W: LogWriter> Appender<W> {
         let key = Bytes::copy_from_slice(room.as_str().as_bytes());
         let record = |event: &RoomEvent<'_>| NewRecord {
             epoch: route.epoch,
+            lane: lane(event),
             key: key.clone(),
             value: codec::to_wire(event).into(),
         };
@@ -56,5 +59,12 @@ impl<W: LogWriter> Appender<W> {
                 Err(NotAppended::Unknown)
             }
         }
+    }
+}
+
+fn lane(event: &RoomEvent<'_>) -> Lane {
+    match admission::is_any_viewers(&event.body) {
+        true => Lane::Viewers,
+        false => Lane::Priority,
     }
 }

@@ -19,7 +19,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, middleware};
 use danmu_log::{LogWriter, Routes};
-use danmu_schemas::event::Body;
 use danmu_schemas::problem::{Problem, ProblemType};
 use danmu_schemas::{Caller, EventId, Role, RoomEvent, RoomId};
 
@@ -72,7 +71,7 @@ impl<W: LogWriter + Clone + 'static> Ingest<W> {
             likes: Likes::new(appender.clone(), likes),
             appender,
             rates: Rates::new(Limits::NONE),
-            bodies: Bodies::new(HELD_BYTES_MAX),
+            bodies: Bodies::new(),
             now_ms,
             new_id,
         }
@@ -104,14 +103,13 @@ impl<W: LogWriter + Clone + 'static> Ingest<W> {
         self.take(caller, &[ask])
     }
 
-    /// Takes the events from their author and their room, moderation from a lane of its own.
+    /// Takes the events from their author's and their room's rate, all but what any viewer may say from
+    /// a rate of its own.
     fn take_events(&self, caller: &Caller, events: &[RoomEvent<'_>]) -> Result<(), Refused> {
         let author = author(caller);
-        let moderates = |event: &&RoomEvent<'_>| {
-            !matches!(event.body, Body::Comment(_) | Body::Enter | Body::Leave)
-        };
-        let moderation = events.iter().filter(moderates).count() as u32;
-        let said = events.len() as u32 - moderation;
+        let is_said = |event: &&RoomEvent<'_>| admission::is_any_viewers(&event.body);
+        let said = events.iter().filter(is_said).count() as u32;
+        let moderation = events.len() as u32 - said;
         let room = events.first().map_or("", |event| &event.room).as_bytes();
         let ask = |scope, id, count| Ask { scope, id, count };
         let asks = [
@@ -156,7 +154,7 @@ async fn post_events<W: LogWriter + Clone + 'static>(
     let room = parse_room(&room)?;
     let caller = known(caller)?;
     ingest.take_request(&caller, peer)?;
-    let body = ingest.bodies.read(&headers, body).await?;
+    let body = ingest.bodies.of(&caller).read(&headers, body).await?;
     let context = Context {
         room: &room,
         caller: &caller,
@@ -191,7 +189,7 @@ async fn post_likes<W: LogWriter + Clone + 'static>(
             .into());
     }
     ingest.take_request(&caller, peer)?;
-    let count = like_count(&ingest.bodies.read(&headers, body).await?)?;
+    let count = like_count(&ingest.bodies.of(&caller).read(&headers, body).await?)?;
     let ask = Ask {
         scope: Scope::Likes,
         id: author(&caller),

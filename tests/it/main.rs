@@ -29,6 +29,7 @@ mod redis;
 mod schemathesis;
 #[cfg(feature = "cluster")]
 mod stack;
+mod stalled;
 mod statuses;
 mod stopped;
 mod tidy;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use danmu_log::embedded::{EmbeddedLog, Options};
-use danmu_log::{LogWriter, NewRecord};
+use danmu_log::{Lane, LogWriter, NewRecord};
 use danmu_projections::history::layout::{FactKind, Table};
 use danmu_schemas::problem::ProblemType;
 use danmu_schemas::{Partition, RoomId};
@@ -175,6 +175,7 @@ fn halted(told: &mut Told) {
     // Magic 0, and a schema that this build does not know.
     let record = NewRecord {
         epoch: route.epoch,
+        lane: Lane::Viewers,
         key: "show".into(),
         value: vec![0, 0, 0, 99, 99].into(),
     };

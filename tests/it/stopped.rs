@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use danmu_log::embedded::{EmbeddedLog, Options};
-use danmu_log::{LogWriter, NewRecord};
+use danmu_log::{Lane, LogWriter, NewRecord};
 use danmu_schemas::Partition;
 use danmu_tests::server::{Server, danmu, run};
 use serde_json::Value;
@@ -201,6 +201,7 @@ async fn a_log_without_its_start_rebuilds_nothing() {
     .unwrap();
     let record = || NewRecord {
         epoch: 0,
+        lane: Lane::Viewers,
         key: "r1".into(),
         value: vec![7; 300].into(),
     };

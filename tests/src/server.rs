@@ -93,6 +93,15 @@ pub fn size(variable: &str, default: usize) -> usize {
     number.unwrap_or_else(|_| panic!("{variable} is no number: {text:?}"))
 }
 
+/// The status and the answer to JSON that is posted to a URL.
+pub fn send(url: &str, body: &Value) -> (u16, Value) {
+    let request = ureq::post(url).config();
+    let request = request.http_status_as_error(false).build();
+    let mut answer = request.send_json(body).expect("an answer");
+    let told = answer.body_mut().read_json().expect("an answer is JSON");
+    (answer.status().as_u16(), told)
+}
+
 /// Fails unless the data that a server left is what its log says.
 pub fn assert_verified(data: &Path) {
     let data = data.to_str().expect("a path in UTF-8");
@@ -258,11 +267,7 @@ impl Server {
 
     /// The status and the answer to JSON.
     pub fn send(&self, path: &str, body: &Value) -> (u16, Value) {
-        let request = ureq::post(format!("{}{path}", self.public)).config();
-        let request = request.http_status_as_error(false).build();
-        let mut answer = request.send_json(body).expect("an answer");
-        let told = answer.body_mut().read_json().expect("an answer is JSON");
-        (answer.status().as_u16(), told)
+        send(&format!("{}{path}", self.public), body)
     }
 
     /// Imports a file into a room; the test fails unless every entry is accounted for.

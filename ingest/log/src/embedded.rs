@@ -67,9 +67,9 @@ pub struct Options {
     pub linger: Duration,
     /// Bytes that one group commit takes; an append may not be larger. At most [`GROUP_BYTES_MAX`].
     pub group_bytes_max: usize,
-    /// Bytes that may wait.
+    /// Bytes that may wait, in all lanes.
     pub queue_bytes_max: usize,
-    /// Records that may wait.
+    /// Records that may wait, in all lanes.
     pub queue_records_max: usize,
     /// Bytes of the newest groups that are kept in memory for readers.
     pub tail_bytes_max: usize,

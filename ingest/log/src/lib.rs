@@ -13,6 +13,6 @@ pub mod port;
 pub mod routes;
 
 pub use port::{
-    AppendError, LogReader, LogWriter, NewRecord, ReadError, ReadEvent, Record, RecordBatch,
+    AppendError, Lane, LogReader, LogWriter, NewRecord, ReadError, ReadEvent, Record, RecordBatch,
 };
 pub use routes::Routes;

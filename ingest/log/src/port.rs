@@ -11,10 +11,46 @@ use danmu_schemas::{LogIdentity, Partition};
 pub struct NewRecord {
     /// The epoch of the room's slot.
     pub epoch: u32,
+    /// How much of what may wait it may take. It is not written, and changes no order.
+    pub lane: Lane,
     /// The room's name.
     pub key: Bytes,
     /// The event in the wire format.
     pub value: Bytes,
+}
+
+/// Whose place a record takes while it waits for the log.
+///
+/// Every log bounds what waits, and keeps a part of that bound from viewers: however many of them speak
+/// at once, and however long a disk or a broker stalls, a gift finds room. It is a part of one bound and
+/// not a queue of its own, so that records keep the order in which they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// What any viewer says or does.
+    Viewers,
+    /// All else: gifts, moderation, broadcasts.
+    Priority,
+}
+
+/// One part in so many of what may wait is kept for [`Lane::Priority`].
+const RESERVED_PART: usize = 8;
+
+impl Lane {
+    /// The lane of a call, which is taken whole: that of its least record, so that nothing of a viewer's
+    /// comes along with a gift.
+    pub fn of(records: &[NewRecord]) -> Self {
+        let lanes = records.iter().map(|record| record.lane);
+        lanes.min().unwrap_or(Self::Viewers)
+    }
+
+    /// How much may wait in all, of both lanes, when one more of this lane is taken: 65,536 records are
+    /// 57,344 for viewers.
+    pub fn share_of(self, waiting_max: usize) -> usize {
+        match self {
+            Self::Viewers => waiting_max - waiting_max / RESERVED_PART,
+            Self::Priority => waiting_max,
+        }
+    }
 }
 
 /// The write side.
@@ -22,6 +58,7 @@ pub struct NewRecord {
 /// - Records of one call go to one partition, in order; adjacent, as far as this writer is concerned.
 /// - `Ok` means that all of them are durable: no crash takes them back. It gives the offset of the first.
 /// - `Overloaded` means that none of them is in the log, `Unknown` that any of them may be.
+/// - What waits is bounded, and a part of the bound is out of viewers' reach: see [`Lane`].
 pub trait LogWriter: Send + Sync {
     /// Appends `records` (at least one) to `partition`.
     fn append(

@@ -8,7 +8,8 @@
 //!
 //! Many large bodies that stop half-way would hold much memory for as long as a body may take. So what
 //! comes after a body's first part takes of a room that all share; where that is used up, the request is
-//! refused. What arrives in one piece, as every single event does, needs none of it.
+//! refused. Viewers have one room and all others another, so that no crowd keeps a backend's arrays out.
+//! What arrives in one piece, as every single event does, needs none of either.
 
 use std::future::poll_fn;
 use std::ops::Deref;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, header};
 use danmu_schemas::problem::{Problem, ProblemType};
+use danmu_schemas::{Caller, Role};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::OVERLOADED_RETRY_S;
@@ -31,13 +33,21 @@ pub const DRAINED_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// How long a body may take to arrive.
 pub const BODY_WITHIN: Duration = Duration::from_secs(10);
 
-/// How many bytes of bodies that come in parts may be held at once, beyond the first part of each.
+/// How many bytes of bodies that come in parts may be held at once, beyond the first part of each: of
+/// viewers one half, of all others the other.
 pub const HELD_BYTES_MAX: usize = 128 * 1_024 * 1_024;
+
+/// The rooms of all bodies.
+#[derive(Debug)]
+pub(super) struct Bodies {
+    viewers: Room,
+    others: Room,
+}
 
 /// The room that bodies share. Clones share it too.
 #[derive(Debug, Clone)]
-pub(super) struct Bodies {
-    room: Arc<Semaphore>,
+pub(super) struct Room {
+    left: Arc<Semaphore>,
 }
 
 /// A whole body. Gives its room back when it is dropped.
@@ -48,10 +58,27 @@ pub(super) struct Whole {
 }
 
 impl Bodies {
-    /// Room for so many bytes.
-    pub(super) fn new(held_bytes_max: usize) -> Self {
+    /// Room for [`HELD_BYTES_MAX`].
+    pub(super) fn new() -> Self {
         Self {
-            room: Arc::new(Semaphore::new(held_bytes_max)),
+            viewers: Room::new(HELD_BYTES_MAX / 2),
+            others: Room::new(HELD_BYTES_MAX / 2),
+        }
+    }
+
+    /// Where the bodies that this caller sends have room.
+    pub(super) fn of(&self, caller: &Caller) -> &Room {
+        match caller.roles.iter().all(|role| *role == Role::Viewer) {
+            true => &self.viewers,
+            false => &self.others,
+        }
+    }
+}
+
+impl Room {
+    fn new(bytes: usize) -> Self {
+        Self {
+            left: Arc::new(Semaphore::new(bytes)),
         }
     }
 
@@ -100,7 +127,7 @@ impl Bodies {
 
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ProblemType> {
         let bytes = u32::try_from(bytes).map_err(|_| ProblemType::TooLarge)?;
-        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
+        let room = Arc::clone(&self.left).try_acquire_many_owned(bytes);
         room.map_err(|_| ProblemType::Overloaded)
     }
 }
@@ -156,11 +183,11 @@ mod tests {
     }
 
     async fn status(body: Body) -> u16 {
-        status_in(&Bodies::new(HELD_BYTES_MAX), body).await
+        status_in(&Room::new(HELD_BYTES_MAX), body).await
     }
 
-    async fn status_in(bodies: &Bodies, body: Body) -> u16 {
-        match bodies.read(&HeaderMap::new(), body).await {
+    async fn status_in(room: &Room, body: Body) -> u16 {
+        match room.read(&HeaderMap::new(), body).await {
             Ok(_) => 200,
             Err(refused) => refused.into_response().status().as_u16(),
         }
@@ -200,19 +227,35 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bodies_that_stop_half_way_hold_no_more_than_there_is_room_for() {
-        let bodies = Bodies::new(4_096);
+        let room = Room::new(4_096);
         let stalled = Body::from_stream(parts(5, 1_024).chain(stream::pending()));
         let stalled = tokio::spawn({
-            let bodies = bodies.clone();
-            async move { status_in(&bodies, stalled).await }
+            let room = room.clone();
+            async move { status_in(&room, stalled).await }
         });
         tokio::task::yield_now().await;
         let large = || Body::from_stream(parts(2, 1_024));
-        assert_eq!(status_in(&bodies, large()).await, 503);
+        assert_eq!(status_in(&room, large()).await, 503);
         let small = || Body::from(vec![b' '; 1_024]);
-        assert_eq!(status_in(&bodies, small()).await, 200);
+        assert_eq!(status_in(&room, small()).await, 200);
         assert_eq!(stalled.await.ok(), Some(408));
-        assert_eq!(status_in(&bodies, large()).await, 200);
-        assert_eq!(bodies.room.available_permits(), 4_096);
+        assert_eq!(status_in(&room, large()).await, 200);
+        assert_eq!(room.left.available_permits(), 4_096);
+    }
+
+    #[tokio::test]
+    async fn viewers_take_no_room_from_others() {
+        let bodies = Bodies::new();
+        let caller = |roles: &[Role]| Caller {
+            user: None,
+            roles: roles.to_vec(),
+            rooms: None,
+        };
+        let viewers = bodies.of(&caller(&[Role::Viewer]));
+        let _crowd = viewers.take(HELD_BYTES_MAX / 2).expect("all of theirs");
+        let large = || Body::from_stream(parts(2, 1_024));
+        assert_eq!(status_in(bodies.of(&caller(&[])), large()).await, 503);
+        let moderator = caller(&[Role::Viewer, Role::Moderator]);
+        assert_eq!(status_in(bodies.of(&moderator), large()).await, 200);
     }
 }

@@ -51,9 +51,10 @@ pub(super) fn post_events() -> Described {
         .says(
             "Sends one event, or an array of up to 500",
             "Answered after the log has made every event durable. An array is taken whole or not at \
-             all, and a refusal lists everything that is wrong with it. After `outcome-unknown`, send \
-             the same ids again: within 2 min (a gift: 24 h) the same id is the same event. Whether the \
-             room shows an event is told by its verdict.",
+             all, and a refusal lists everything that is wrong with it. Under load comments are \
+             refused before gifts and moderation, and an array with both as comments are. After \
+             `outcome-unknown`, send the same ids again: within 2 min (a gift: 24 h) the same id is \
+             the same event. Whether the room shows an event is told by its verdict.",
         )
         .parameter(room())
         .parameter(header(

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use danmu_log::embedded::{self, EmbeddedLog, EmbeddedReader};
-use danmu_log::{LogWriter, NewRecord};
+use danmu_log::{Lane, LogWriter, NewRecord};
 use danmu_schemas::codec;
 use danmu_schemas::event::{Body, Comment, Reason, RoomEvent, Style, User};
 use danmu_schemas::{EventId, Role};
@@ -37,6 +37,7 @@ impl Bench {
         let route = self.log.routes().route(Slot::of(room));
         let record = NewRecord {
             epoch: route.epoch,
+            lane: Lane::Viewers,
             key: Bytes::copy_from_slice(room.as_bytes()),
             value: value.into(),
         };

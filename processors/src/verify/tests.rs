@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use danmu_log::embedded::{self, EmbeddedLog};
-use danmu_log::{LogReader, LogWriter, NewRecord};
+use danmu_log::{Lane, LogReader, LogWriter, NewRecord};
 use danmu_projections::history::layout::{self, FactKind, MemoryKind, Table};
 use danmu_projections::history::store::{Order, Row};
 use danmu_projections::history::{EmbeddedHistory, HistoryWriter};
@@ -72,6 +72,7 @@ impl Bench {
         let route = self.log.routes().route(Slot::of(room));
         let record = NewRecord {
             epoch: route.epoch,
+            lane: Lane::Viewers,
             key: Bytes::copy_from_slice(room.as_bytes()),
             value: codec::to_wire(&event).into(),
         };

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use danmu_log::embedded::{self, EmbeddedLog, EmbeddedReader};
-use danmu_log::{LogReader, LogWriter, NewRecord, ReadEvent, Routes};
+use danmu_log::{Lane, LogReader, LogWriter, NewRecord, ReadEvent, Routes};
 use danmu_processors::projector::shortcuts as loop_shortcuts;
 use danmu_projections::history::HistoryReader;
 use danmu_projections::{EmbeddedHistory, shortcuts};
@@ -273,6 +273,7 @@ impl World {
             let (_, last_seq) = self.truth.room(room).last();
             let record = NewRecord {
                 epoch: 0,
+                lane: Lane::Viewers,
                 key: Bytes::copy_from_slice(ROOMS[room].as_str().as_bytes()),
                 value: self.script.event(room, last_seq.0).value,
             };

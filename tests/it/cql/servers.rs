@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use bytes::Bytes;
 use danmu_log::embedded::{self, EmbeddedLog};
-use danmu_log::{LogReader, LogWriter, NewRecord};
+use danmu_log::{Lane, LogReader, LogWriter, NewRecord};
 use danmu_processors::projector::{Options as LoopOptions, Projector};
 use danmu_projections::history::cql::{self, CqlOptions};
 use danmu_projections::history::layout::{self, MemoryKind};
@@ -187,6 +187,7 @@ async fn say(log: &EmbeddedLog, numbers: std::ops::Range<u128>) -> anyhow::Resul
         };
         NewRecord {
             epoch: 0,
+            lane: Lane::Viewers,
             key: Bytes::from_static(ROOM.as_bytes()),
             value: codec::to_wire(&event).into(),
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use danmu_log::kafka::{KafkaLog, KafkaReader, Options, Reading};
-use danmu_log::{LogReader, LogWriter, NewRecord, ReadEvent, RecordBatch};
+use danmu_log::{Lane, LogReader, LogWriter, NewRecord, ReadEvent, RecordBatch};
 use danmu_schemas::Partition;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -100,6 +100,7 @@ impl Bench {
             let partition = Partition((call / CALL) as u32 % PARTITIONS.get());
             let record = |number: usize| NewRecord {
                 epoch: 0,
+                lane: Lane::Viewers,
                 key: Bytes::from_static(b"room"),
                 value: number.to_string().into(),
             };

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use anyhow::Context;
 use danmu_log::kafka::{ConnectError, KafkaLog, Options};
-use danmu_log::{LogWriter, NewRecord};
+use danmu_log::{Lane, LogWriter, NewRecord};
 use danmu_schemas::{Partition, Slot};
 use danmu_stack::{Engine, Server};
 use danmu_tests::server::{danmu, ended};
@@ -169,6 +169,7 @@ async fn routes_are_only_made_for_a_log_without_records() -> anyhow::Result<()> 
     let log = own.connect().await?;
     let record = NewRecord {
         epoch: 0,
+        lane: Lane::Viewers,
         key: "room".into(),
         value: "a record".into(),
     };

@@ -4,13 +4,14 @@
 //! test of each. Waits have a deadline, and nothing depends on offsets being dense.
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use danmu_log::{
-    AppendError, LogReader, LogWriter, NewRecord, ReadError, ReadEvent, Record, RecordBatch,
+    AppendError, Lane, LogReader, LogWriter, NewRecord, ReadError, ReadEvent, Record, RecordBatch,
 };
 use danmu_schemas::Partition;
 
@@ -62,6 +63,7 @@ macro_rules! log_conformance {
             a_crashed_log_keeps_what_it_acknowledged
             a_trim_takes_nothing_that_is_young_or_above_it
             nothing_but_what_fits_is_kept_waiting
+            viewers_leave_room_for_gifts
         );
     };
     ($environment:expr; $($case:ident)+) => {
@@ -80,6 +82,7 @@ const B: Partition = Partition(1);
 fn record(key: &str, value: impl Into<Bytes>) -> NewRecord {
     NewRecord {
         epoch: 3,
+        lane: Lane::Viewers,
         key: Bytes::copy_from_slice(key.as_bytes()),
         value: value.into(),
     }
@@ -520,5 +523,49 @@ pub async fn nothing_but_what_fits_is_kept_waiting<E: LogEnvironment>(
         found == expected,
         "what was read is not what was acknowledged"
     );
+    nothing_comes(&mut reader).await
+}
+
+/// Where the next record of a viewer's is refused, as large a one of the other lane is taken. What was
+/// taken is there, in the order in which it came.
+///
+/// An append takes its place, or is refused, when its future is first polled.
+pub async fn viewers_leave_room_for_gifts<E: LogEnvironment>(env: &E) -> anyhow::Result<()> {
+    const GIFTS: usize = 8;
+    let (log, mut reader) = start(env).await?;
+    let value = Bytes::from(vec![1; 200_000]);
+    let next = |key: String, lane| {
+        let record = NewRecord {
+            lane,
+            ..record(&key, value.clone())
+        };
+        (key, Box::pin(log.append(A, vec![record])))
+    };
+    let mut taken = Vec::new();
+    let mut gifts = 0;
+    let deadline = Instant::now() + DEADLINE;
+    while gifts < GIFTS {
+        ensure!(Instant::now() < deadline, "viewers were never refused");
+        let (key, mut call) = next(format!("comment {}", taken.len()), Lane::Viewers);
+        let begun = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+        let Poll::Ready(Err(AppendError::Overloaded(_))) = begun else {
+            ensure!(begun.is_pending(), "{key}: {begun:?}");
+            taken.push((key, call));
+            continue;
+        };
+        let (key, mut call) = next(format!("gift {gifts}"), Lane::Priority);
+        let begun = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+        ensure!(begun.is_pending(), "{key}: {begun:?}");
+        taken.push((key, call));
+        gifts += 1;
+    }
+    let mut expected = Vec::new();
+    for (key, call) in taken {
+        expected.push((call.await?, key));
+    }
+    let read = read(&mut reader, expected.len()).await?;
+    let key = |r: &Record| (r.offset, String::from_utf8_lossy(&r.key).into_owned());
+    let found: Vec<_> = read[&A].iter().map(key).collect();
+    ensure!(found == expected, "found {found:?}, expected {expected:?}");
     nothing_comes(&mut reader).await
 }

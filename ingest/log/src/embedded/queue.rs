@@ -1,8 +1,8 @@
 //! What waits for the writer's thread: appends, trims and the stop.
 //!
-//! Owns the bounds: bytes and records that may wait, beyond which an append is refused at once. An
-//! append that was refused here, or that is still here when the log fails, was not written at all.
-//! How a group is written is in `writer`.
+//! Owns the bounds: bytes and records that may wait, beyond which an append is refused at once; viewers'
+//! are refused before they fill them ([`Lane`]). An append that was refused here, or that is still here
+//! when the log fails, was not written at all. How a group is written is in `writer`.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::Options;
 use super::{block, meter};
-use crate::{AppendError, NewRecord};
+use crate::{AppendError, Lane, NewRecord};
 
 /// Trims that may wait.
 const TRIMS_MAX: usize = 4_096;
@@ -118,9 +118,10 @@ impl Queue {
                 "an append is larger than a group may be",
             ));
         }
+        let lane = Lane::of(&records);
         let mut state = self.open()?;
-        let fits = state.bytes + bytes <= self.bytes_max
-            && state.records + records.len() <= self.records_max;
+        let fits = state.bytes + bytes <= lane.share_of(self.bytes_max)
+            && state.records + records.len() <= lane.share_of(self.records_max);
         if !fits {
             return Err(AppendError::Overloaded("the log's queue is full"));
         }

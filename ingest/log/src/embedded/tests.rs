@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::segment::{index_path, segment_path};
 use super::*;
-use crate::{LogReader, ReadError, ReadEvent, Record};
+use crate::{Lane, LogReader, ReadError, ReadEvent, Record};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const P: Partition = Partition(0);
@@ -17,6 +17,7 @@ const P: Partition = Partition(0);
 fn record(value: impl Into<Bytes>) -> NewRecord {
     NewRecord {
         epoch: 0,
+        lane: Lane::Viewers,
         key: Bytes::from_static(b"room"),
         value: value.into(),
     }
@@ -418,6 +419,49 @@ async fn what_does_not_fit_the_queue_is_refused_at_once() {
     );
     assert_eq!(waiting.await.unwrap().unwrap(), 2);
     assert_eq!(log.append(P, vec![record("e")]).await.unwrap(), 3);
+}
+
+/// Of 16 records and 16,000 bytes that may wait, 2 and 2,000 are out of viewers' reach.
+#[tokio::test]
+async fn viewers_fill_the_queue_only_so_far() {
+    let dir = TempDir::new().unwrap();
+    let queue = Queue::new(&Options {
+        queue_records_max: 16,
+        queue_bytes_max: 16_000,
+        ..options(dir.path())
+    });
+    let viewers = || vec![record("comment")];
+    let priority = || NewRecord {
+        lane: Lane::Priority,
+        ..record("gift")
+    };
+    let is_refused = |records| matches!(queue.append(P, records), Err(AppendError::Overloaded(_)));
+    for _ in 0..14 {
+        assert!(!is_refused(viewers()));
+    }
+    assert!(is_refused(viewers()));
+    let beside_a_gift = [viewers(), vec![priority()]].concat();
+    assert!(is_refused(beside_a_gift));
+    assert!(!is_refused(vec![priority()]));
+    assert!(!is_refused(vec![priority()]));
+    assert!(is_refused(vec![priority()]), "it is a bound for them too");
+    let lanes = queue
+        .take()
+        .appends
+        .into_iter()
+        .map(|append| append.records[0].lane);
+    let expected = [vec![Lane::Viewers; 14], vec![Lane::Priority; 2]].concat();
+    assert_eq!(lanes.collect::<Vec<_>>(), expected);
+
+    let large = |bytes| vec![0; bytes];
+    assert!(!is_refused(vec![record(large(13_900))]));
+    assert!(is_refused(vec![record(large(100))]));
+    let gift = NewRecord {
+        value: large(1_900).into(),
+        ..priority()
+    };
+    assert!(!is_refused(vec![gift.clone()]));
+    assert!(is_refused(vec![gift]));
 }
 
 #[tokio::test]

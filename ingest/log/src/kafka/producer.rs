@@ -1,9 +1,10 @@
 //! The producer: from calls to delivery reports, and back to who waits.
 //!
-//! What may wait is bounded here, before librdkafka is given anything, so a call is taken whole or
-//! refused whole. The records of a call are handed over under one lock, which keeps them together in
-//! their partition; the reports of a whole call end in one answer. A report that is not a success
-//! leaves the outcome open: librdkafka cannot tell what a broker did with what it did not acknowledge.
+//! What may wait is bounded here, by lanes and before librdkafka is given anything, so a call is taken
+//! whole or refused whole. The records of a call are handed over under one lock, which keeps them
+//! together in their partition; the reports of a whole call end in one answer. A report that is not a
+//! success leaves the outcome open: librdkafka cannot tell what a broker did with what it did not
+//! acknowledge.
 //!
 //! After a fatal error (idempotence that cannot be kept up) a producer takes nothing more: it is given
 //! up with all that it holds, and another one goes on.
@@ -23,7 +24,7 @@ use rdkafka::producer::{
 use tokio::sync::oneshot;
 
 use super::{Options, headers, number, settings};
-use crate::{AppendError, NewRecord};
+use crate::{AppendError, Lane, NewRecord};
 
 /// How long a clean stop waits for acknowledgements.
 const FLUSH_WITHIN: Duration = Duration::from_secs(10);
@@ -87,7 +88,7 @@ impl Producer {
 
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let producer = self.usable(&mut current)?;
-        let share = Waiting::take(&self.waiting, records.len(), bytes)?;
+        let share = Waiting::take(&self.waiting, Lane::of(records), records.len(), bytes)?;
         let (call, awaited) = Call::new(records.len(), share);
         for (n, (record, headers)) in records.iter().zip(headers).enumerate() {
             let message = BaseRecord::with_opaque_to(&self.topic, Arc::clone(&call))
@@ -185,9 +186,14 @@ struct Share {
 
 impl Waiting {
     /// Only ever called under the lock of the current producer: two calls never take the same share.
-    fn take(this: &Arc<Self>, records: usize, bytes: usize) -> Result<Share, AppendError> {
+    fn take(
+        this: &Arc<Self>,
+        lane: Lane,
+        records: usize,
+        bytes: usize,
+    ) -> Result<Share, AppendError> {
         let fits = |held: &AtomicUsize, more: usize, max: usize| {
-            held.load(Ordering::Relaxed).saturating_add(more) <= max
+            held.load(Ordering::Relaxed).saturating_add(more) <= lane.share_of(max)
         };
         if !fits(&this.bytes, bytes, this.bytes_max) {
             return Err(AppendError::Overloaded("too many bytes wait"));

@@ -18,9 +18,9 @@ pub struct Options {
     pub settings: BTreeMap<String, String>,
     /// How long the first record of a batch waits for others.
     pub linger: Duration,
-    /// Bytes that may wait for their acknowledgement; at most 64 MiB.
+    /// Bytes that may wait for their acknowledgement, in all lanes; at most 64 MiB.
     pub queue_bytes_max: usize,
-    /// Records that may wait for their acknowledgement.
+    /// Records that may wait for their acknowledgement, in all lanes.
     pub queue_records_max: usize,
     /// How long connecting may take.
     pub connect_within: Duration,

@@ -3,6 +3,7 @@ use danmu_schemas::event::{Body, Comment, Style};
 use danmu_schemas::{EventId, Role};
 
 use super::*;
+use crate::Lane;
 
 fn texts(record: &NewRecord) -> Vec<(String, Vec<u8>)> {
     let headers = of(record);
@@ -16,6 +17,7 @@ fn an_epoch_comes_back() {
     for sent in [0, 1, 3, u32::MAX] {
         let record = NewRecord {
             epoch: sent,
+            lane: Lane::Viewers,
             key: Bytes::new(),
             value: Bytes::from_static(b"not an event"),
         };
@@ -54,6 +56,7 @@ fn an_event_is_described_as_cloud_events_has_it() {
     };
     let record = NewRecord {
         epoch: 7,
+        lane: Lane::Viewers,
         key: Bytes::from_static(b"r1"),
         value: codec::to_wire(&event).into(),
     };

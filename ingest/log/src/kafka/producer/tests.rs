@@ -20,6 +20,7 @@ fn unanswered(queue_bytes_max: usize, queue_records_max: usize) -> Producer {
 fn records(count: usize, bytes: usize) -> Vec<NewRecord> {
     let record = NewRecord {
         epoch: 0,
+        lane: Lane::Priority,
         key: Bytes::from_static(b"room"),
         value: vec![7; bytes].into(),
     };
@@ -49,6 +50,28 @@ fn a_call_is_taken_whole_or_refused_whole() {
     let _small = producer
         .append(Partition(0), &records(1, 100))
         .expect("it fits beside");
+}
+
+/// Of 16 records and 40,000 bytes that may wait, 2 and 5,000 are out of viewers' reach.
+#[test]
+fn viewers_fill_what_may_wait_only_so_far() {
+    let viewers = |count, bytes| {
+        let mut records = records(count, bytes);
+        records[0].lane = Lane::Viewers;
+        records
+    };
+    let producer = unanswered(1 << 20, 16);
+    let append = |records: &[NewRecord]| producer.append(Partition(0), records);
+    let _fourteen = append(&viewers(14, 1)).expect("14 of 14");
+    assert!(refused(append(&viewers(1, 1))));
+    let _gifts = append(&records(2, 1)).expect("16 of 16");
+    assert!(refused(append(&records(1, 1))));
+
+    let producer = unanswered(40_000, 1_000);
+    let append = |records: &[NewRecord]| producer.append(Partition(0), records);
+    let _large = append(&viewers(1, 34_000)).expect("it fits");
+    assert!(refused(append(&viewers(1, 1_000))));
+    let _gift = append(&records(1, 1_000)).expect("it fits");
 }
 
 #[test]
@@ -122,7 +145,7 @@ fn a_producer_that_failed_for_good_is_followed_by_another() {
 #[test]
 fn a_call_ends_with_its_last_report() {
     let waiting = Arc::clone(&unanswered(100, 100).waiting);
-    let share = || Waiting::take(&waiting, 1, 1).expect("it fits");
+    let share = || Waiting::take(&waiting, Lane::Priority, 1, 1).expect("it fits");
     let (call, mut awaited) = Call::new(3, share());
     call.delivered(12);
     call.delivered(10);
