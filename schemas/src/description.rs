@@ -32,12 +32,13 @@ pub const BEARER: &str = "bearer";
 pub const ACCESS_TOKEN: &str = "access_token";
 
 /// What every route may answer instead, whatever is asked.
-const ALWAYS: [ProblemType; 8] = [
+const ALWAYS: [ProblemType; 9] = [
     ProblemType::BadRequest,
     ProblemType::InvalidToken,
     ProblemType::MethodNotAllowed,
     ProblemType::RequestTimeout,
     ProblemType::RateLimited,
+    ProblemType::HeadTooLarge,
     ProblemType::Internal,
     ProblemType::Overloaded,
     ProblemType::Starting,

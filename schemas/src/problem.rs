@@ -28,6 +28,7 @@ pub enum ProblemType {
     TooLarge,
     UnsupportedEncoding,
     RateLimited,
+    HeadTooLarge,
     Internal,
     Overloaded,
     OutcomeUnknown,
@@ -37,7 +38,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BadRequest,
         Self::InvalidRoom,
         Self::InvalidEvents,
@@ -53,6 +54,7 @@ impl ProblemType {
         Self::TooLarge,
         Self::UnsupportedEncoding,
         Self::RateLimited,
+        Self::HeadTooLarge,
         Self::Internal,
         Self::Overloaded,
         Self::OutcomeUnknown,
@@ -130,6 +132,11 @@ impl ProblemType {
                 "the request's body is encoded in a way that is not taken",
             ),
             Self::RateLimited => ("urn:danmu:problem:rate-limited", 429, "too much at once"),
+            Self::HeadTooLarge => (
+                "urn:danmu:problem:head-too-large",
+                431,
+                "the request's head is too large",
+            ),
             Self::Internal => (
                 "urn:danmu:problem:internal",
                 500,
@@ -189,6 +196,7 @@ impl ProblemType {
             413 => Self::TooLarge,
             415 => Self::UnsupportedEncoding,
             429 => Self::RateLimited,
+            431 => Self::HeadTooLarge,
             503 => Self::Overloaded,
             400..=499 => Self::BadRequest,
             _ => Self::Internal,

@@ -253,11 +253,8 @@ fn exchange(
 fn what_is_wrong(answer: &Answer, to_head: bool) -> Option<&'static str> {
     let body = String::from_utf8_lossy(&answer.body);
     let is_problem = answer.header("content-type") == Some("application/problem+json");
-    // What is no HTTP at all is refused before anything of ours sees it.
-    let is_no_http = answer.is_last() && answer.body.is_empty();
     match answer.status {
         200..400 => None,
-        400 | 414 | 431 if is_no_http => None,
         400.. if !is_problem => Some("no problem"),
         503 if to_head => None,
         503 => {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use danmu_log::embedded::{EmbeddedLog, Options};
 use danmu_log::{Lane, LogWriter, NewRecord};
 use danmu_projections::history::layout::{FactKind, Table};
-use danmu_schemas::problem::ProblemType;
+use danmu_schemas::problem::{CONTENT_TYPE, ProblemType};
 use danmu_schemas::{Partition, RoomId};
 use danmu_tests::connection::Connection;
 use danmu_tests::server::Server;
@@ -22,6 +22,8 @@ use tempfile::TempDir;
 
 use crate::verify;
 
+/// More than a head may have, even where it comes at once.
+const LONG_HEAD_BYTES: usize = 96 * 1_024;
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const WITHIN: Duration = Duration::from_secs(60);
 /// More than a body may have.
@@ -39,6 +41,52 @@ fn every_problem_has_a_request_that_brings_it_about() {
     halted(&mut told);
     let all = ProblemType::ALL.map(|problem| (problem.status(), problem.urn().to_owned()));
     assert_eq!(told, BTreeSet::from(all));
+}
+
+/// What never becomes a request is refused with a problem all the same, before the connection ends.
+#[test]
+fn what_is_no_request_is_told_so() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    let long = "a".repeat(LONG_HEAD_BYTES);
+    let with =
+        |header: &str| format!("POST /v1/rooms/show/likes HTTP/1.1\r\nhost: a\r\n{header}\r\n\r\n");
+    let (malformed, large) = ((400, "bad-request"), (431, "head-too-large"));
+    let sent = [
+        ("\u{16}\u{3}\u{1} garbage\r\n\r\n".to_owned(), malformed),
+        ("GET /v1/rooms\r\n\r\n".to_owned(), malformed),
+        ("GET /v1/rooms HTTP/9.9\r\n\r\n".to_owned(), malformed),
+        ("GET /v1/\u{7f}rooms HTTP/1.1\r\n\r\n".to_owned(), malformed),
+        (with("no header"), malformed),
+        (with("content-length: many"), malformed),
+        (with("content-length: 1\r\ncontent-length: 2"), malformed),
+        (with("transfer-encoding: gzip"), malformed),
+        (with(&format!("x: {long}")), large),
+        (with(&"x: y\r\n".repeat(200)), large),
+        (format!("GET /v1/{long} HTTP/1.1\r\nhost: a\r\n\r\n"), large),
+    ];
+    for (request, (status, name)) in sent {
+        // Also behind a request that is answered.
+        let behind = format!("GET /v1/rooms?live=true HTTP/1.1\r\nhost: a\r\n\r\n{request}");
+        for (bytes, answered) in [(&request, false), (&behind, true)] {
+            let shown: String = bytes.chars().take(100).collect();
+            let mut connection = Connection::open(server.url()).unwrap();
+            connection.send(bytes.as_bytes()).unwrap();
+            let mut next = || connection.answer(false).unwrap().expect("an answer");
+            if answered {
+                assert_eq!(next().status, 200, "{shown:?}");
+            }
+            let answer = next();
+            let content_type = answer.header("content-type");
+            assert_eq!(content_type, Some(CONTENT_TYPE), "{shown:?}: {answer:?}");
+            let body = serde_json::from_slice(&answer.body).unwrap();
+            let told = problem(answer.status, &body);
+            let urn = format!("urn:danmu:problem:{name}");
+            assert_eq!(told, Some((status, urn)), "{shown:?}");
+            assert!(answer.is_last(), "{shown:?}: {answer:?}");
+            assert!(connection.answer(false).unwrap().is_none(), "{shown:?}");
+        }
+    }
 }
 
 type Told = BTreeSet<(u16, String)>;
@@ -60,6 +108,10 @@ fn refused(told: &mut Told) -> (TempDir, String) {
     });
     let mut ask = |asked: Asked| told.extend(client.ask(asked).1);
     ask(get("/v1/rooms/show/events?limit=0"));
+    ask(Asked {
+        token: "a".repeat(LONG_HEAD_BYTES),
+        ..get("/v1/rooms?live=true")
+    });
     ask(get("/v1/rooms/-show/events"));
     ask(get("/v1/nothing"));
     ask(post("/v1/rooms", &viewer, &json!({})));

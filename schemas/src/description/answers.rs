@@ -174,6 +174,7 @@ fn headers(problem_type: ProblemType) -> &'static [HeaderOf] {
         | ProblemType::RoomReplaced
         | ProblemType::Gone
         | ProblemType::RequestTimeout
+        | ProblemType::HeadTooLarge
         | ProblemType::Internal => &[],
     }
 }

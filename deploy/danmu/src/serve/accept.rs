@@ -1,18 +1,21 @@
 //! The accept loop: connections in, answers out.
 //!
 //! Owns how long a client may take to send a request's head, how large that may be, how long an answer
-//! may take to begin and how long a client may leave one unread, how many connections there are at once, and their end: after `stop` no connection
-//! is taken, those that are open finish the request that they are in, and whoever takes longer than the
-//! grace period is cut off. Who finds no place is told so. What is answered is [`Answers`]'
-//! matter, and a request's body the router's.
+//! may take to begin and how long a client may leave one unread, how many connections there are at once,
+//! and their end: after `stop` no connection is taken, those that are open finish the request that they
+//! are in, and whoever takes longer than the grace period is cut off. Who finds no place, or sends what is
+//! no HTTP, is told so. What is answered is [`Answers`]' matter, and a request's body the router's.
 
+mod explained;
 mod places;
+mod told;
 mod turned_away;
 mod unread;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::response::IntoResponse;
@@ -29,6 +32,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use explained::Explained;
 use places::Places;
 use turned_away::TurnedAway;
 use unread::Unread;
@@ -70,9 +74,9 @@ impl Default for Bounds {
     }
 }
 
-/// The largest head of a request, a token and long cursors included: as much is read before it is refused
-/// with 431, as is one of more than hyper's 100 headers. (A number of our own would have hyper clear room
-/// for so many headers at each request.)
+/// The largest head of a request, a token and long cursors included: as much is read (up to twice as much
+/// where it comes at once) before it is refused with 431, as is one of more than hyper's 100 headers. (A
+/// number of our own would have hyper clear room for so many headers at each request.)
 const HEAD_BYTES_MAX: usize = 32 * 1_024;
 /// How long to wait after the system refused a connection, for want of descriptors as a rule.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
@@ -155,25 +159,29 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without nodelay");
         }
-        let connection = http1::Builder::new()
+        let stream = Explained::new(Unread::new(stream, self.bounds.unread_within));
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.bounds.header_within)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(
-                TokioIo::new(Unread::new(stream, self.bounds.unread_within)),
+                TokioIo::new(stream),
                 service_fn(async |request| Ok::<_, Infallible>(self.answer(request).await)),
             )
             .with_upgrades();
-        let mut connection = std::pin::pin!(connection);
-        let ended = match stop.run_until_cancelled(connection.as_mut()).await {
+        let ended = match stop.run_until_cancelled(&mut connection).await {
             Some(ended) => ended,
             None => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+                Pin::new(&mut connection).graceful_shutdown();
+                (&mut connection).await
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection ended badly");
+        let Err(error) = ended else { return };
+        tracing::debug!(%error, "a connection ended badly");
+        if let Some(parts) = connection.into_parts()
+            && error.is_parse()
+        {
+            told::drain(parts.io.into_inner()).await;
         }
     }
 

@@ -1,18 +1,18 @@
 //! Telling a client that there is no place for it, instead of leaving it to wonder.
 //!
-//! Its request is read and thrown away for a moment, because a connection that is closed with unread
-//! bytes takes its answer with it. Only so many are told at once; more are closed without a word.
+//! Only so many are told at once; more are closed without a word.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use danmu_schemas::problem::{Problem, ProblemType};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::places::NoPlace;
+use super::told;
 
 /// How many clients are told at once.
 const TOLD_AT_ONCE_MAX: usize = 256;
@@ -50,27 +50,17 @@ impl TurnedAway {
 async fn tell(mut stream: TcpStream, answer: &[u8]) -> std::io::Result<()> {
     stream.write_all(answer).await?;
     stream.shutdown().await?;
-    let mut thrown_away = [0; 1_024];
-    while stream.read(&mut thrown_away).await? > 0 {}
+    told::drain(stream).await;
     Ok(())
 }
 
 fn answer(no_place: NoPlace) -> Vec<u8> {
-    let (problem_type, reason) = match no_place {
-        NoPlace::Full => (ProblemType::Overloaded, "Service Unavailable"),
-        NoPlace::AddressFull => (ProblemType::RateLimited, "Too Many Requests"),
+    let problem_type = match no_place {
+        NoPlace::Full => ProblemType::Overloaded,
+        NoPlace::AddressFull => ProblemType::RateLimited,
     };
     let problem = Problem::new(problem_type)
         .detail("there are too many connections")
         .retry_after_s(RETRY_S);
-    let body = problem.to_json();
-    let mut head = format!("HTTP/1.1 {} {reason}\r\n", problem_type.status());
-    for (name, value) in problem.headers() {
-        head += &format!("{name}: {value}\r\n");
-    }
-    head += &format!(
-        "content-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    [head.into_bytes(), body].concat()
+    told::answer(&problem, &["connection: close"])
 }
