@@ -8,9 +8,11 @@ mod control;
 mod fact;
 pub(crate) mod primitives;
 mod room_event;
+mod settled_event;
 mod state;
 
 pub use room_event::{decode_datum, decode_event};
+pub use settled_event::settled_to_wire;
 
 use bytes::Bytes;
 

@@ -25,4 +25,4 @@ pub use control::SlotControl;
 pub use event::{Body, RoomEvent};
 pub use ids::{Cursor, EventId, Generation, RoomId, Seq, Slot, UserHash};
 pub use position::{LogIdentity, Partition, Position};
-pub use settled::{Refusal, Settled, Unsettled, Verdict};
+pub use settled::{Refusal, Settled, SettledEvent, Unsettled, Verdict};

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::ids::{EventId, Seq};
+use crate::event::RoomEvent;
+use crate::ids::{EventId, Generation, Seq};
 
 /// What became of a record in its room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +107,50 @@ pub struct Settled {
     pub target_seq: Option<Seq>,
     /// The event: an Avro datum of the current `RoomEvent` schema, without its wire header.
     pub datum: Bytes,
+}
+
+/// A visible event as it is published to whoever analyses: one record that says all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettledEvent<'a> {
+    /// Where settle put it.
+    pub seat: Seat,
+    /// The event.
+    pub event: RoomEvent<'a>,
+}
+
+/// What a published event says beside the event itself: everything of [`Settled`] but the place in
+/// the log, which is nobody else's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seat {
+    /// The numbering of its seq.
+    pub generation: Generation,
+    /// As in [`Settled`], like the rest.
+    pub seq: Seq,
+    /// Event time.
+    pub at: i64,
+    /// The room's log clock.
+    pub logged_at: i64,
+    /// For a comment: how many came in the second before.
+    pub crowd: u32,
+    /// For a gift in a combo: the combo's count so far.
+    pub combo_total: Option<u64>,
+    /// Where the target was named by id: its seq.
+    pub target_seq: Option<Seq>,
+}
+
+impl Seat {
+    /// The seat of a settled event.
+    pub fn of(generation: Generation, settled: &Settled) -> Self {
+        Self {
+            generation,
+            seq: settled.seq,
+            at: settled.at,
+            logged_at: settled.logged_at,
+            crowd: settled.crowd,
+            combo_total: settled.combo_total,
+            target_seq: settled.target_seq,
+        }
+    }
 }
 
 /// An event that got no seq and whose sender is told so.

@@ -7,6 +7,7 @@ import io
 import json
 import pathlib
 import sys
+import uuid
 
 # The script's own directory must not shadow the library that it is named after.
 sys.path = [p for p in sys.path if p != str(pathlib.Path(__file__).resolve().parent)]
@@ -17,6 +18,8 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 def as_json(value):
     if isinstance(value, bytes):
         return list(value)
+    if isinstance(value, uuid.UUID):
+        return str(value)
     if isinstance(value, dict):
         return {key: as_json(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -15,7 +15,7 @@ use crate::event::{
     GiftReversal, Likes, Mode, Mute, Pin, Reason, RoomEvent, Rules, Size, Style, Target, Unmute,
     User,
 };
-use crate::ids::RoomId;
+use crate::ids::{EventId, RoomId};
 
 datum! { RoomEvent<'a> = 1 }
 
@@ -42,34 +42,47 @@ pub fn decode_datum(mut datum: &[u8]) -> Result<RoomEvent<'_>, DecodeError> {
 impl<'a> Part<'a> for RoomEvent<'a> {
     fn write(&self, out: &mut Vec<u8>) {
         self.id.write(out);
-        self.room.write(out);
-        self.body.kind().write(out);
-        self.accepted_at.write(out);
-        self.recorded_at.write(out);
-        self.user.write(out);
-        self.role.write(out);
-        self.device.write(out);
-        write_body(&self.body, out);
+        write_after_id(self, out);
     }
 
     fn read(input: &mut &'a [u8]) -> Result<Self, DecodeError> {
         let id = Part::read(input)?;
-        let room = <&str>::read(input)?;
-        if !RoomId::is_valid(room) {
-            return Err(DecodeError::Malformed("not a room's name"));
-        }
-        let kind = <&str>::read(input)?;
-        Ok(Self {
-            id,
-            room: room.into(),
-            accepted_at: Part::read(input)?,
-            recorded_at: Part::read(input)?,
-            user: Part::read(input)?,
-            role: Part::read(input)?,
-            device: Part::read(input)?,
-            body: read_body(kind, input)?,
-        })
+        read_after_id(id, input)
     }
+}
+
+/// What follows the id, which the settled topic writes in another way.
+pub(super) fn write_after_id(event: &RoomEvent<'_>, out: &mut Vec<u8>) {
+    event.room.write(out);
+    event.body.kind().write(out);
+    event.accepted_at.write(out);
+    event.recorded_at.write(out);
+    event.user.write(out);
+    event.role.write(out);
+    event.device.write(out);
+    write_body(&event.body, out);
+}
+
+/// Reads what follows the id.
+pub(super) fn read_after_id<'a>(
+    id: EventId,
+    input: &mut &'a [u8],
+) -> Result<RoomEvent<'a>, DecodeError> {
+    let room = <&str>::read(input)?;
+    if !RoomId::is_valid(room) {
+        return Err(DecodeError::Malformed("not a room's name"));
+    }
+    let kind = <&str>::read(input)?;
+    Ok(RoomEvent {
+        id,
+        room: room.into(),
+        accepted_at: Part::read(input)?,
+        recorded_at: Part::read(input)?,
+        user: Part::read(input)?,
+        role: Part::read(input)?,
+        device: Part::read(input)?,
+        body: read_body(kind, input)?,
+    })
 }
 
 /// Writes and reads the nullable records, from one table of them in the schema's order.

@@ -10,7 +10,8 @@ use expect_test::expect_file;
 
 use super::samples::{self, Sample};
 use super::schema_files::schema;
-use crate::codec::split_header;
+use crate::Settled;
+use crate::codec::{Datum, settled_to_wire, split_header, to_wire};
 
 const MUTATIONS: usize = 50_000;
 
@@ -77,6 +78,48 @@ fn what_another_writer_wrote_reads_the_same() {
             Ok(wire.clone()),
             "{name}"
         );
+    }
+}
+
+/// The copy of a datum is what writing the event gives, and means what the event means.
+#[test]
+fn a_settled_event_is_its_event_with_a_place() {
+    let (of_events, of_settled) = (schema("room-event"), schema("settled-event"));
+    for (name, event) in samples::events() {
+        let mut datum = Vec::new();
+        event.encode(&mut datum);
+        let meant = read(&of_events, &datum);
+        let whole = samples::seated(event);
+        let seat = whole.seat;
+        let settled = Settled {
+            offset: 9,
+            seq: seat.seq,
+            at: seat.at,
+            logged_at: seat.logged_at,
+            crowd: seat.crowd,
+            combo_total: seat.combo_total,
+            target_seq: seat.target_seq,
+            datum: datum.into(),
+        };
+        let mut wire = Vec::new();
+        settled_to_wire(seat.generation, &settled, &mut wire);
+        assert_eq!(wire, to_wire(&whole), "{name}");
+
+        let told = columns(read(&of_settled, &wire[5..]));
+        let mut expected = columns(meant);
+        let id = Value::Uuid(whole.event.id.uuid());
+        expected.insert("id".to_owned(), id);
+        assert_eq!(told.len(), expected.len() + 7, "{name}");
+        for (column, value) in expected {
+            assert_eq!(told[&column], value, "{name}: {column}");
+        }
+    }
+}
+
+fn columns(value: Value) -> BTreeMap<String, Value> {
+    match value {
+        Value::Record(fields) => fields.into_iter().collect(),
+        other => panic!("not a record: {other:?}"),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::event::*;
 use crate::fact::*;
 use crate::ids::{EventId, Generation, Seq, Slot, UserHash};
 use crate::position::Partition;
+use crate::settled::{Seat, SettledEvent};
 use crate::state::*;
 
 /// A sample in the wire format, with what reads it and writes it again.
@@ -49,10 +50,51 @@ pub(super) fn all() -> Vec<Sample> {
         .into_iter()
         .map(|(name, event)| event_sample(name, event))
         .collect();
+    samples.extend(settled());
     samples.extend(state_parts());
     samples.extend(facts());
     samples.extend(controls());
     samples
+}
+
+fn settled() -> Vec<Sample> {
+    let settled = events().into_iter().map(|(name, event)| {
+        let value = seated(event);
+        let wire = to_wire(&value);
+        assert_eq!(from_wire::<SettledEvent<'_>>(&wire).as_ref(), Ok(&value));
+        Sample {
+            name: format!("settled-{name}"),
+            schema: "settled-event",
+            wire,
+            reread: |bytes| from_wire::<SettledEvent<'_>>(bytes).map(|value| to_wire(&value)),
+        }
+    });
+    // The events have golden bytes of their own: these need one without and one with every column.
+    let told = [
+        "settled-comment",
+        "settled-gift",
+        "settled-delete-id",
+        "settled-enter",
+    ];
+    settled
+        .filter(|sample| told.contains(&&*sample.name))
+        .collect()
+}
+
+/// An event in a place of its own.
+pub(super) fn seated(event: RoomEvent<'_>) -> SettledEvent<'_> {
+    let is_gift = matches!(event.body, Body::Gift(_));
+    let is_delete = matches!(event.body, Body::Delete(_));
+    let seat = Seat {
+        generation: Generation(3),
+        seq: Seq(65_541),
+        at: 1_700_000_000_789,
+        logged_at: 1_700_000_000_790,
+        crowd: if is_gift || is_delete { 0 } else { 412 },
+        combo_total: is_gift.then_some(77),
+        target_seq: is_delete.then_some(Seq(65_500)),
+    };
+    SettledEvent { seat, event }
 }
 
 pub(super) fn event(name: &str) -> RoomEvent<'static> {

@@ -15,9 +15,12 @@ const DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/avro");
 
 /// The schema of that name.
 pub(crate) fn schema(name: &str) -> Schema {
+    Schema::parse_str(&text(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+fn text(name: &str) -> String {
     let path = Path::new(DIR).join(name).with_extension("avsc");
-    let text = fs::read_to_string(&path).expect("a schema file");
-    Schema::parse_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    fs::read_to_string(&path).expect("a schema file")
 }
 
 pub(crate) fn ids() -> BTreeMap<String, u32> {
@@ -53,6 +56,26 @@ fn every_type_has_the_id_of_its_schema() {
     }
 }
 
+/// The settled topic copies an event's datum from its room on.
+#[test]
+fn a_settled_event_ends_as_its_event_does() {
+    let fields = |name: &str| {
+        let schema: serde_json::Value = serde_json::from_str(&text(name)).expect("JSON");
+        let fields = schema["fields"].as_array().expect("a record").clone();
+        let is_room = |field: &serde_json::Value| field["name"] == "room";
+        let room = fields.iter().position(is_room).expect("a room");
+        fields[room..].to_vec()
+    };
+    let mut settled = fields("settled-event");
+    let event = fields("room-event");
+    // A type is spelled out where it first occurs: in an event that is the id.
+    let comment = settled.iter_mut().find(|field| field["name"] == "comment");
+    let reply_to = &mut comment.expect("comments")["type"][1]["fields"][2]["type"][1];
+    assert_eq!(reply_to["size"], 16);
+    *reply_to = "EventId".into();
+    assert_eq!(settled, event);
+}
+
 /// A released schema never changes: what is stored was written with it. A change is a new file with
 /// a new id. Comments are not part of the fingerprint (Rabin, of the canonical form).
 #[test]
@@ -79,6 +102,7 @@ fn released_schemas_are_unchanged() {
         room-event 75aa78e135559f04
         roster 293161751c3d8d86
         segment-opened 7c3c7a323203208b
+        settled-event 473c656c5bc00b14
         slot-control a8b1be170394b556
         state-core 499daf32d8a138a7
         top-givers 675d425edd42cebc
