@@ -28,6 +28,8 @@ mod projection;
 mod redis;
 mod schemathesis;
 #[cfg(feature = "cluster")]
+mod settled;
+#[cfg(feature = "cluster")]
 mod stack;
 mod stalled;
 mod statuses;

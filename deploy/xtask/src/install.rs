@@ -11,8 +11,12 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 /// A package of Python and its version.
 type PythonPackage = (&'static str, &'static str);
 
-/// What the tests use: Avro as others implement it, and a tool that reads OpenAPI.
-const TESTERS: [PythonPackage; 2] = [("fastavro", "1.13.1"), ("schemathesis", "4.32.5")];
+/// What the tests use: Kafka and Avro as others implement them, and a tool that reads OpenAPI.
+const TESTERS: [PythonPackage; 3] = [
+    ("confluent-kafka", "2.16.1"),
+    ("fastavro", "1.13.1"),
+    ("schemathesis", "4.32.5"),
+];
 /// What knows the formats of the files that a deployment is made of.
 const LINTERS: [PythonPackage; 3] = [
     ("check-jsonschema", "0.39.0"),

@@ -117,6 +117,36 @@ impl KafkaLog {
         connected.expect("connecting never panics")
     }
 
+    /// Connects to the topic that this log's settled events go to, which must be there and have as many
+    /// partitions. It has a producer of its own: neither waits for what the other sends.
+    pub async fn settled(&self) -> Result<Self, ConnectError> {
+        let log = Arc::clone(&self.inner);
+        let connect = move || {
+            let options = Options {
+                topic: topics::settled(&log.options.topic),
+                ..log.options.clone()
+            };
+            let topic = Topic::find(&options)?;
+            if topic.partitions != log.topic.partitions {
+                return Err(ConnectError::OtherRoutes {
+                    topic: topic.name,
+                    partitions: topic.partitions.len(),
+                    routed: log.topic.partitions.len() as u32,
+                });
+            }
+            let producer = Producer::new(&options).map_err(ConnectError::Settings)?;
+            let inner = Arc::new(Inner {
+                options,
+                topic,
+                routes: log.routes.clone(),
+                producer,
+            });
+            Ok(Self { inner })
+        };
+        let connected = tokio::task::spawn_blocking(connect).await;
+        connected.expect("connecting never panics")
+    }
+
     /// A reader of the log, connected on its own. It may outlive this connection.
     pub fn reader(&self, reading: Reading) -> Result<KafkaReader, ConnectError> {
         let Inner { options, topic, .. } = &*self.inner;

@@ -15,9 +15,10 @@ use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
-use super::{ANSWER_WITHIN, ConnectError, Options, Topic, routes, settings};
+use super::settings::{self, TOPIC};
+use super::{ANSWER_WITHIN, ConnectError, Options, Topic, routes};
 
-/// Where visible events go once they are settled; as many partitions as the log has.
+/// Where visible events go once they are settled, of the log in the default topic.
 pub const SETTLED: &str = "danmu.settled-events.v1";
 
 /// Where what nobody could decode goes.
@@ -185,6 +186,16 @@ impl Topics {
     }
 }
 
+/// Where the settled events of the log in `events` go: a topic of its own for each log, with as many
+/// partitions.
+pub fn settled(events: &str) -> String {
+    if events == TOPIC {
+        SETTLED.to_owned()
+    } else {
+        format!("{events}.settled")
+    }
+}
+
 fn existing<'a>(metadata: &'a Metadata, name: &str) -> Option<&'a MetadataTopic> {
     let topics = metadata.topics().iter();
     let mut topics = topics.filter(|topic| topic.error().is_none());
@@ -218,7 +229,11 @@ fn wanted(events: &str, layout: &Layout, nodes: usize) -> Vec<Wanted> {
     let the_newest = vec![("cleanup.policy", "compact".to_owned())];
     vec![
         topic(events, layout.partitions.get(), for_a_time.clone()),
-        topic(SETTLED, layout.partitions.get(), for_a_time.clone()),
+        topic(
+            &settled(events),
+            layout.partitions.get(),
+            for_a_time.clone(),
+        ),
         topic(DEAD_LETTERS, 1, for_a_time),
         topic(ROUTES, 1, the_newest),
     ]

@@ -27,6 +27,12 @@ fn copies_follow_the_nodes() {
 }
 
 #[test]
+fn each_log_has_settled_events_of_its_own() {
+    assert_eq!(settled(TOPIC), SETTLED);
+    assert_ne!(settled("events"), settled("others"));
+}
+
+#[test]
 fn events_age_and_routes_are_kept() {
     let layout = Layout {
         partitions: NonZeroU32::new(12).expect("12 is not 0"),
@@ -42,7 +48,7 @@ fn events_age_and_routes_are_kept() {
     assert_eq!(setting(events, "message.timestamp.type"), "LogAppendTime");
     assert_eq!(
         (settled.name.as_str(), settled.partitions, &settled.settings),
-        (SETTLED, 12, &events.settings)
+        ("events.settled", 12, &events.settings)
     );
     assert_eq!(
         (dead_letters.name.as_str(), dead_letters.partitions),
