@@ -33,6 +33,9 @@ use crate::dead_letter::{DeadLetterError, DeadLetters};
 use held::{HeldSlot, Owned};
 use meter::Meter;
 
+/// How long a loop goes on after its stop: with what it was at, and with checkpoints.
+const FINISH_WITHIN: Duration = Duration::from_secs(5);
+
 /// How often, how much and how long.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -211,8 +214,25 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
     }
 
     /// Goes on until `stop`, then checkpoints what changed: a slot that only moved would cost a stop as
-    /// much, and gives the next start little. Ends earlier only with an error that no retry heals.
+    /// much, and gives the next start little. A store that is slow then is left as a crash would leave
+    /// it. Ends earlier only with an error that no retry heals.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), ProjectorError> {
+        let stopping = self.go_on(&stop);
+        let late = async {
+            stop.cancelled().await;
+            tokio::time::sleep(FINISH_WITHIN).await;
+        };
+        tokio::select! {
+            biased;
+            stopped = stopping => stopped,
+            () = late => {
+                tracing::warn!(within = ?FINISH_WITHIN, "the store is slow: nothing more is checkpointed");
+                Ok(())
+            }
+        }
+    }
+
+    async fn go_on(&mut self, stop: &CancellationToken) -> Result<(), ProjectorError> {
         let started = Instant::now();
         while !stop.is_cancelled() {
             match self.turn(started.elapsed().as_millis() as u64).await {

@@ -4,7 +4,7 @@
 //! are the record's, and its epoch is a header (`headers`). The log's identity is the id that Kafka
 //! gave the topic, so a topic that was made anew is another log. Its route table is a record of the
 //! compacted topic of routes (`routes`), which connecting reads. One producer appends for the whole
-//! process (`producer`); each reader is a consumer on a thread of its own (`consumer`), of all
+//! process (`producer`), as long as the topic is the one that was found (`watch`); each reader is a consumer on a thread of its own (`consumer`), of all
 //! partitions or of its share in a group (`reader`). The topics themselves: [`topics`].
 //!
 //! What Kafka does for itself is not done here: it forgets by the topic's own retention, and keeps
@@ -17,6 +17,7 @@ mod reader;
 mod routes;
 mod settings;
 pub mod topics;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,8 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 use crate::{AppendError, LogWriter, NewRecord, Routes};
 use producer::Producer;
 pub use reader::{KafkaReader, Reading};
-pub use settings::Options;
+pub use settings::{Options, TOPIC};
+use watch::IdentityWatch;
 
 /// Why there is no connection to a log.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +90,8 @@ struct Inner {
     topic: Topic,
     routes: Routes,
     producer: Producer,
+    /// Nothing where another topic in its place would be no other log.
+    watch: Option<IdentityWatch>,
 }
 
 /// What is known of the topic.
@@ -105,11 +109,13 @@ impl KafkaLog {
             let topic = Topic::find(&options)?;
             let routes = routes::read(&options, &topic)?;
             let producer = Producer::new(&options).map_err(ConnectError::Settings)?;
+            let watch = IdentityWatch::start(&options, topic.identity.clone());
             let inner = Arc::new(Inner {
                 options,
                 topic,
                 routes,
                 producer,
+                watch: Some(watch.map_err(ConnectError::Settings)?),
             });
             Ok(Self { inner })
         };
@@ -124,6 +130,7 @@ impl KafkaLog {
         let connect = move || {
             let options = Options {
                 topic: topics::settled(&log.options.topic),
+                acknowledged_within: settings::DELIVERED_WITHIN,
                 ..log.options.clone()
             };
             let topic = Topic::find(&options)?;
@@ -140,6 +147,7 @@ impl KafkaLog {
                 topic,
                 routes: log.routes.clone(),
                 producer,
+                watch: None,
             });
             Ok(Self { inner })
         };
@@ -156,6 +164,20 @@ impl KafkaLog {
     /// Which log this is.
     pub fn identity(&self) -> LogIdentity {
         self.inner.topic.identity.clone()
+    }
+
+    /// Whether another topic was found in the log's place: it takes nothing more.
+    pub fn is_replaced(&self) -> bool {
+        let watch = self.inner.watch.as_ref();
+        watch.is_some_and(IdentityWatch::is_replaced)
+    }
+
+    /// Ends when another topic was found in the log's place.
+    pub async fn replaced(&self) {
+        match &self.inner.watch {
+            Some(watch) => watch.replaced().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Every partition.
@@ -188,10 +210,16 @@ impl LogWriter for KafkaLog {
             self.inner.topic.partitions.contains(&partition),
             "the route table names existing partitions"
         );
+        if self.is_replaced() {
+            return Err(AppendError::Overloaded("another topic has the log's name"));
+        }
         let answer = self.inner.producer.append(partition, &records)?;
-        answer
-            .await
-            .unwrap_or_else(|gone| Err(AppendError::Unknown(Box::new(gone))))
+        let within = self.inner.options.acknowledged_within;
+        match tokio::time::timeout(within, answer).await {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(gone)) => Err(AppendError::Unknown(Box::new(gone))),
+            Err(late) => Err(AppendError::Unknown(Box::new(late))),
+        }
     }
 
     /// Kafka forgets by the topic's retention, whoever has read what.

@@ -92,7 +92,7 @@ impl Consumer {
     ) -> KafkaResult<Self> {
         let config = match &reading {
             Reading::All => settings::consumer(options, NO_GROUP),
-            Reading::Share { group, member } => settings::member(options, group, member),
+            Reading::Share { group, member } => settings::member(options, group, member.as_deref()),
         };
         let share = matches!(reading, Reading::Share { .. }).then(|| Share {
             stalled_after: options.stalled_after,

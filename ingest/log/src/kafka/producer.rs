@@ -27,7 +27,7 @@ use super::{Options, headers, number, settings};
 use crate::{AppendError, Lane, NewRecord};
 
 /// How long a clean stop waits for acknowledgements.
-const FLUSH_WITHIN: Duration = Duration::from_secs(10);
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// The largest record: a batch may have 1 MB, and headers go with it.
 const RECORD_BYTES_MAX: usize = 900_000;

@@ -35,8 +35,9 @@ pub enum Reading {
     Share {
         /// The group's name.
         group: String,
-        /// The member's own, the same after a restart.
-        member: String,
+        /// The member's own, the same after a restart: it keeps its share while it is away for a
+        /// short time. A member without one leaves the group when it ends.
+        member: Option<String>,
     },
 }
 

@@ -9,7 +9,8 @@
 use std::time::{Duration, Instant};
 
 use danmu_schemas::{Partition, Slot};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -79,10 +80,21 @@ pub async fn create(options: &Options) -> Result<bool, ConnectError> {
     }
 }
 
+/// Leaves what the client has to say to who polls it: the end of a partition is no error here.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, _: KafkaError, _: &str) {}
+}
+
+impl ConsumerContext for Quiet {}
+
 /// The value of the newest record under that key.
 fn newest(options: &Options, key: &str) -> KafkaResult<Option<Vec<u8>>> {
     let mut config = settings::consumer(options, NO_GROUP);
-    let consumer: BaseConsumer = config.set("enable.partition.eof", "true").create()?;
+    let consumer: BaseConsumer<Quiet> = config
+        .set("enable.partition.eof", "true")
+        .create_with_context(Quiet)?;
     let within = options.connect_within;
     let metadata = consumer.fetch_metadata(Some(ROUTES), within)?;
     let mut topics = metadata.topics().iter();

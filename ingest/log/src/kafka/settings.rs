@@ -3,6 +3,7 @@
 //! A setting of the operator's (for TLS and SASL) is set first, so that none of ours can be undone.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -22,6 +23,9 @@ pub struct Options {
     pub queue_bytes_max: usize,
     /// Records that may wait for their acknowledgement, in all lanes.
     pub queue_records_max: usize,
+    /// How long an append waits for its acknowledgement before its outcome is not known. It may come to
+    /// be in the log later, for [`DELIVERED_WITHIN`].
+    pub acknowledged_within: Duration,
     /// How long connecting may take.
     pub connect_within: Duration,
     /// A reader of a group that asks for nothing for so long stands still: it leaves its share to the
@@ -34,6 +38,9 @@ pub const TOPIC: &str = "danmu.room-events.v1";
 
 /// The most that librdkafka holds: more than we let wait, with what it adds to each record.
 const QUEUE_KIB_MAX: usize = 128 * 1024;
+
+/// How long Kafka's client tries to deliver a record.
+pub const DELIVERED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A member that the group does not hear of for so long is gone.
 const SESSION: Duration = Duration::from_secs(10);
@@ -48,6 +55,7 @@ impl Options {
             linger: Duration::from_millis(5),
             queue_bytes_max: 64 << 20,
             queue_records_max: 65_536,
+            acknowledged_within: Duration::from_millis(1_500),
             connect_within: Duration::from_secs(30),
             stalled_after: Duration::from_secs(60),
         }
@@ -73,6 +81,17 @@ impl Options {
             topic: topic.to_owned(),
             ..Self::new(brokers)
         })
+    }
+}
+
+/// As its address.
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kafka://{}", self.brokers)?;
+        match self.topic.as_str() {
+            TOPIC => Ok(()),
+            topic => write!(f, "/{topic}"),
+        }
     }
 }
 
@@ -103,7 +122,10 @@ pub fn producer(options: &Options) -> ClientConfig {
     config
         .set("enable.idempotence", "true")
         .set("acks", "all")
-        .set("delivery.timeout.ms", "30000")
+        .set(
+            "delivery.timeout.ms",
+            DELIVERED_WITHIN.as_millis().to_string(),
+        )
         .set("linger.ms", options.linger.as_millis().to_string())
         .set("compression.type", "lz4")
         .set("queue.buffering.max.kbytes", QUEUE_KIB_MAX.to_string())
@@ -131,15 +153,17 @@ pub fn consumer(options: &Options, group: &str) -> ClientConfig {
     config
 }
 
-/// A consumer that shares the partitions with the members of its group. A member that comes back
-/// under its name within the session's time gets its partitions again, and nobody else notices.
-pub fn member(options: &Options, group: &str, member: &str) -> ClientConfig {
+/// A consumer that shares the partitions with the members of its group. A member with a name that
+/// comes back within the session's time gets its partitions again, and nobody else notices.
+pub fn member(options: &Options, group: &str, member: Option<&str>) -> ClientConfig {
     let mut config = consumer(options, group);
     let silent = options.stalled_after.max(SESSION);
     config
         .set("max.poll.interval.ms", silent.as_millis().to_string())
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("group.instance.id", member);
+        .set("partition.assignment.strategy", "cooperative-sticky");
+    if let Some(member) = member {
+        config.set("group.instance.id", member);
+    }
     config
 }
 
