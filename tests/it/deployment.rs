@@ -1,10 +1,11 @@
 //! What the files of a deployment and the operator's guide say of the binary is true of it.
 //!
 //! Read off their text: each `DANMU_…` variable is a setting, each command with its flags is one that the
-//! help tells, each metric is in docs/METRICS.md (which a test of the server holds against what it serves).
-//! Their formats are checked by `cargo xtask lint`.
+//! help tells, each metric is in docs/METRICS.md (which a test of the server holds against what it serves),
+//! and every role takes the settings that compose and Kubernetes give it. Their formats are checked by
+//! `cargo xtask lint`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -79,6 +80,40 @@ fn every_metric_is_one_that_is_served() {
         .filter(|series| !known.contains(*series) && !known.contains(&name_of(series)))
         .collect();
     assert!(unknown.is_empty(), "{METRICS} does not have {unknown:?}");
+}
+
+#[test]
+fn every_role_takes_the_settings_of_compose_and_kubernetes() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    fs::write(&secret, "0123456789abcdef0123456789abcdef").unwrap();
+    for file in ["deploy/compose.yaml", "deploy/kubernetes/settings.yaml"] {
+        let mut settings = settings(file);
+        let log = settings["DANMU_LOG"].clone();
+        assert!(log.starts_with("kafka://"), "{file}: {settings:?}");
+        let secret = secret.to_str().unwrap().to_owned();
+        settings.insert("DANMU_TOKEN_SECRET_FILE".to_owned(), secret);
+        for role in ["ingest", "windows", "history", "api"] {
+            settings.insert("DANMU_ROLES".to_owned(), role.to_owned());
+            let mut command = danmu();
+            command.args(["serve", "--print-config"]).envs(&settings);
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{file}: {}", complaint(&output));
+            let told = String::from_utf8(output.stdout).unwrap();
+            assert!(told.contains(&format!("{role:?}")), "{told}");
+            assert!(told.contains(&log), "{told}");
+        }
+    }
+}
+
+/// The lines `DANMU_NAME: value` of a file.
+fn settings(file: &str) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(root().join(file)).unwrap();
+    let lines = text.lines().filter_map(|line| line.trim().split_once(": "));
+    let settings = lines.filter(|(name, _)| name.starts_with("DANMU_"));
+    settings
+        .map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned()))
+        .collect()
 }
 
 /// Every command of the binary that a file names, as its words.

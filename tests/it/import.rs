@@ -166,6 +166,13 @@ fn format_and_start_can_be_said() {
 
 /// Seqs are dense, segments hold the same events at their own times, exports tell the same.
 fn check_room(server: &Server, room: &str, events_len: Option<usize>) {
+    let (path, exported) = check_reads(server, room, events_len);
+    check_xml(server, room, &path, &exported);
+}
+
+/// Fails unless a room of so many events is read the same in every way; its newest broadcast, and that
+/// exported.
+pub fn check_reads(server: &Server, room: &str, events_len: Option<usize>) -> (String, Vec<Value>) {
     let events = server.events(room);
     check_seqs(&events);
     if let Some(len) = events_len {
@@ -177,7 +184,7 @@ fn check_room(server: &Server, room: &str, events_len: Option<usize>) {
 
     let exported = exported(server, &path);
     assert_eq!(seqs(&exported), seqs(&events), "{room}: export");
-    check_xml(server, room, &path, &exported);
+    (path, exported)
 }
 
 /// The address of a room's newest broadcast.
@@ -254,6 +261,6 @@ fn seqs(events: &[Value]) -> Vec<u64> {
         .collect()
 }
 
-fn own_files() -> PathBuf {
+pub fn own_files() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
 }

@@ -82,6 +82,7 @@ mod embedded {
 #[cfg(feature = "cluster")]
 mod kafka {
     use std::num::NonZeroU32;
+    use std::time::Duration;
 
     use danmu_log::kafka::topics::{Layout, Topics};
     use danmu_log::kafka::{KafkaLog, KafkaReader, Options, Reading};
@@ -111,6 +112,8 @@ mod kafka {
             let made = self.made.get_or_try_init(|| async {
                 let options = Options {
                     topic: self.topic.clone(),
+                    // On a machine that does much else.
+                    acknowledged_within: Duration::from_secs(60),
                     ..Options::new(shared::address(Engine::Kafka)?)
                 };
                 let layout = Layout {

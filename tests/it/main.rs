@@ -7,6 +7,8 @@
 
 mod campaign;
 #[cfg(feature = "cluster")]
+mod cluster;
+#[cfg(feature = "cluster")]
 mod cql;
 mod demo;
 #[cfg(feature = "cluster")]

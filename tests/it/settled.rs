@@ -38,6 +38,7 @@ const ROOMS: [&str; 3] = ["stage-1", "stage-2", "stage-3"];
 const DEADLINE: Duration = Duration::from_secs(240);
 
 type Publishing = Published<HistoryWriter<EmbeddedHistory>, KafkaLog>;
+/// Room, generation and seq.
 type Place = (String, Generation, Seq);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -366,7 +367,7 @@ fn map<K: AsRef<str>, V: AsRef<str>>(ext: &[(K, V)]) -> Value {
 }
 
 /// What the reader printed, by place; a place twice is an error.
-fn analyse(python: &Path, options: &Options) -> anyhow::Result<BTreeMap<Place, Value>> {
+pub fn analyse(python: &Path, options: &Options) -> anyhow::Result<BTreeMap<Place, Value>> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(python)
         .arg(here.join("analyst/settled_events.py"))
@@ -388,7 +389,7 @@ fn analyse(python: &Path, options: &Options) -> anyhow::Result<BTreeMap<Place, V
 }
 
 /// A Python that has what the analyst uses; without one says so.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let named = std::env::var_os("XTASK_PYTHON");
     let python = named.clone().unwrap_or_else(|| "python3".into());
     let import = Command::new(&python)
@@ -398,8 +399,7 @@ fn python() -> Option<PathBuf> {
         return Some(python.into());
     }
     assert!(named.is_none(), "{python:?} has no confluent-kafka");
-    let skipped =
-        "SKIPPED an_analyst_reads_what_the_history_has: python3 has no confluent-kafka, fastavro";
+    let skipped = "SKIPPED the reader of settled events: python3 has no confluent-kafka, fastavro";
     // Written past the test harness, which hides what a passing test prints.
     writeln!(std::io::stderr(), "{skipped}").expect("a standard error");
     None

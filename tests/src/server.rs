@@ -179,11 +179,29 @@ impl Server {
         ureq::get(format!("{}/readyz", self.admin)).call().is_ok()
     }
 
+    /// What the server says to the question whether it is ready.
+    fn readiness(&self) -> String {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let answer = agent.get(format!("{}/readyz", self.admin)).call();
+        match answer.and_then(|mut answer| answer.body_mut().read_to_string()) {
+            Ok(text) => text,
+            Err(error) => error.to_string(),
+        }
+    }
+
     /// Waits until the windows stand where the log ended at the start.
     pub fn wait_until_ready(&self) {
         let deadline = Instant::now() + READY_WITHIN;
         while !self.is_ready() {
-            assert!(Instant::now() < deadline, "not ready in time");
+            assert!(
+                Instant::now() < deadline,
+                "not ready in time: {}\n{:#?}",
+                self.readiness(),
+                self.lines.try_iter().collect::<Vec<_>>()
+            );
             std::thread::sleep(READY_ASKED_EVERY);
         }
     }
@@ -299,8 +317,13 @@ impl Server {
     }
 
     /// Stops the server as its machine does, with SIGTERM: how it ended, and every line that it logged.
-    pub fn terminate(mut self) -> (ExitStatus, Vec<String>) {
+    pub fn terminate(self) -> (ExitStatus, Vec<String>) {
         terminate(&self.process);
+        self.ended()
+    }
+
+    /// Waits until the server has ended by itself: how, and every line that it logged.
+    pub fn ended(mut self) -> (ExitStatus, Vec<String>) {
         let status = self.process.wait().expect("it ends");
         (status, self.lines.iter().collect())
     }

@@ -33,7 +33,10 @@ type Tokens = Box<dyn Fn() -> Option<String> + Send + Sync>;
 /// A server to talk to.
 pub struct Server {
     agent: Agent,
+    /// Where it is written to.
     base: String,
+    /// Where it is read.
+    reads: String,
     tokens: Tokens,
     retry_for: Duration,
 }
@@ -84,12 +87,20 @@ impl Server {
             .http_status_as_error(false)
             .build()
             .into();
+        let base = base.trim_end_matches('/').to_owned();
         Self {
             agent,
-            base: base.trim_end_matches('/').to_owned(),
+            reads: base.clone(),
+            base,
             tokens: Box::new(tokens),
             retry_for: RETRY_FOR,
         }
+    }
+
+    /// The same server, where another process answers reads.
+    pub fn read_at(mut self, base: &str) -> Self {
+        self.reads = base.trim_end_matches('/').to_owned();
+        self
     }
 
     /// The same server, for a caller that gives up after `retry_for`.
@@ -100,7 +111,7 @@ impl Server {
 
     /// GETs `path`, which begins with a slash.
     pub fn get(&self, path: &str) -> Result<Answer, Unreachable> {
-        let url = format!("{}{path}", self.base);
+        let url = format!("{}{path}", self.reads);
         self.repeat(|within| bounded(self.authorized(self.agent.get(&url)), within).call())
     }
 
@@ -117,7 +128,7 @@ impl Server {
     /// GETs `path` and copies the answer to `out` as it comes; the bytes copied. A failure after the
     /// first byte is not repeated, because what was copied cannot be taken back.
     pub fn copy(&self, path: &str, out: &mut impl Write) -> Result<u64, CopyError> {
-        let url = format!("{}{path}", self.base);
+        let url = format!("{}{path}", self.reads);
         let mut response = self.authorized(self.agent.get(&url)).call()?;
         if response.status().as_u16() != 200 {
             let (answer, _) = read(response)?;

@@ -7,6 +7,9 @@
 
 mod access;
 mod engine;
+mod roles;
+#[cfg(feature = "cluster")]
+mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -16,12 +19,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use access::{Access, Tokens};
-pub use engine::Engine;
+pub use engine::{HistoryUrl, LogUrl, WindowsUrl};
+pub use roles::{Role, Roles};
 
+use crate::engines::Urls;
 use crate::logging::LogFormat;
 
 /// The settings that a server has, by their key in the file; `DANMU_` and capitals in the environment.
-const KEYS: [&str; 22] = [
+const KEYS: &[&str] = &[
     "roles",
     "listen",
     "admin",
@@ -44,31 +49,37 @@ const KEYS: [&str; 22] = [
     "likes_rate",
     "moderation_rate",
     "trust_forwarded",
+    #[cfg(feature = "cluster")]
+    "member",
+    #[cfg(feature = "cluster")]
+    "log_settings_file",
+    #[cfg(feature = "cluster")]
+    "windows_password",
+    #[cfg(feature = "cluster")]
+    "windows_password_file",
+    #[cfg(feature = "cluster")]
+    "history_user",
+    #[cfg(feature = "cluster")]
+    "history_password",
+    #[cfg(feature = "cluster")]
+    "history_password_file",
 ];
 /// Variables with our prefix that are not the server's settings.
-const OTHER_VARIABLES: [&str; 5] = [
-    "DANMU_CONFIG",
-    "DANMU_TOKEN",
-    "DANMU_HISTORY_USER",
-    "DANMU_HISTORY_PASSWORD",
-    "DANMU_HISTORY_PASSWORD_FILE",
-];
-/// What a process of this build does.
-const ROLES: [&str; 4] = ["ingest", "windows", "history", "api"];
+const OTHER_VARIABLES: [&str; 2] = ["DANMU_CONFIG", "DANMU_TOKEN"];
 
 /// A server's configuration, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// What the process does.
+    pub roles: Roles,
     /// Where the public listener is.
     pub listen: SocketAddr,
     /// Where the admin listener is.
     pub admin: SocketAddr,
     /// The directory that relative engines are kept in.
     pub data: PathBuf,
-    /// The log's directory.
-    pub log: PathBuf,
-    /// The history's directory.
-    pub history: PathBuf,
+    /// The engines.
+    pub engines: Urls,
     /// Whether a listener that is not loopback may do without tokens.
     pub insecure: bool,
     /// How log lines look.
@@ -150,9 +161,33 @@ pub struct StoreArgs {
     /// The log [default: embedded:DATA/log]
     #[arg(long)]
     log: Option<String>,
+    /// The windows [default: memory:]
+    #[arg(long)]
+    windows: Option<String>,
     /// The history [default: embedded:DATA/history]
     #[arg(long)]
     history: Option<String>,
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    secrets: SecretArgs,
+}
+
+/// Flags that say what the servers of engines want to know of us.
+#[cfg(feature = "cluster")]
+#[derive(Debug, Clone, Default, clap::Args)]
+struct SecretArgs {
+    /// The file with settings of Kafka's client for TLS and SASL, name=value
+    #[arg(long)]
+    log_settings_file: Option<String>,
+    /// The file with Redis' password; or DANMU_WINDOWS_PASSWORD
+    #[arg(long)]
+    windows_password_file: Option<String>,
+    /// Who asks the history's servers
+    #[arg(long)]
+    history_user: Option<String>,
+    /// The file with that user's password; or DANMU_HISTORY_PASSWORD
+    #[arg(long)]
+    history_password_file: Option<String>,
 }
 
 /// Flags of the server, as text: they are understood together with all other sources.
@@ -169,9 +204,10 @@ pub struct ConfigArgs {
     /// The address of the admin endpoints [default: 127.0.0.1:8081]
     #[arg(long)]
     admin: Option<String>,
-    /// The windows [default: memory:]
+    /// This process's name among those that share the log, the same after a restart
+    #[cfg(feature = "cluster")]
     #[arg(long)]
-    windows: Option<String>,
+    member: Option<String>,
     /// Listen beyond loopback without tokens
     #[arg(long)]
     insecure: bool,
@@ -259,6 +295,14 @@ pub fn load_to_sign(
 }
 
 impl Config {
+    /// Whether something of the process is kept in its data directory: an engine, or dead letters.
+    pub fn keeps_data(&self) -> bool {
+        let Urls { log, history, .. } = &self.engines;
+        let has_log = log.is_of_one_process() && self.roles.has_any(Role::OF_LOG);
+        let has_history = history.is_of_one_process() && self.roles.has_any(Role::OF_HISTORY);
+        has_log || has_history || self.roles.has(Role::History)
+    }
+
     /// The file of records that nobody could decode.
     pub fn dead_letters(&self) -> PathBuf {
         self.data.join("dead-letters.jsonl")
@@ -268,13 +312,13 @@ impl Config {
     pub fn to_toml(&self) -> String {
         let mut table = toml::Table::new();
         let mut put = |key: &str, value: String| table.insert(key.to_owned(), value.into());
-        put("roles", ROLES.join(","));
+        put("roles", self.roles.to_string());
         put("listen", self.listen.to_string());
         put("admin", self.admin.to_string());
         put("data", self.data.display().to_string());
-        put("log", format!("embedded:{}", self.log.display()));
-        put("windows", "memory:".to_owned());
-        put("history", format!("embedded:{}", self.history.display()));
+        put("log", self.engines.log.to_string());
+        put("windows", self.engines.windows.to_string());
+        put("history", self.engines.history.to_string());
         put("log_format", self.log_format.as_str().to_owned());
         table.insert("insecure".to_owned(), self.insecure.into());
         self.access.add_to(&mut table);
@@ -347,7 +391,7 @@ impl Settings {
             ("admin", &args.admin),
             ("data", &args.stores.data),
             ("log", &args.stores.log),
-            ("windows", &args.windows),
+            ("windows", &args.stores.windows),
             ("history", &args.stores.history),
             ("insecure", &insecure),
             ("log_format", &args.log_format),
@@ -365,6 +409,22 @@ impl Settings {
             ("likes_rate", &args.likes_rate),
             ("moderation_rate", &args.moderation_rate),
             ("trust_forwarded", &trust_forwarded),
+            #[cfg(feature = "cluster")]
+            ("member", &args.member),
+            #[cfg(feature = "cluster")]
+            ("log_settings_file", &args.stores.secrets.log_settings_file),
+            #[cfg(feature = "cluster")]
+            (
+                "windows_password_file",
+                &args.stores.secrets.windows_password_file,
+            ),
+            #[cfg(feature = "cluster")]
+            ("history_user", &args.stores.secrets.history_user),
+            #[cfg(feature = "cluster")]
+            (
+                "history_password_file",
+                &args.stores.secrets.history_password_file,
+            ),
         ];
         for (key, value) in flags {
             if let Some(value) = value {
@@ -394,14 +454,12 @@ impl Settings {
         let insecure = self.value("insecure", "false", flag);
         let listen = self.value("listen", "127.0.0.1:8080", address);
         let admin = self.value("admin", "127.0.0.1:8081", address);
-        self.value("roles", &ROLES.join(","), roles);
+        let roles = self.value("roles", &Roles::ALL.to_string(), Roles::parse);
         let log_format = self.value("log_format", "text", LogFormat::parse);
         let data = self.value("data", "./danmu-data", |text| Ok(PathBuf::from(text)));
         let data = data.unwrap_or_default();
-        let in_data = |name| format!("embedded:{}", data.join(name).display());
-        let log = self.value("log", &in_data("log"), Engine::embedded);
-        self.value("windows", "memory:", Engine::memory);
-        let history = self.value("history", &in_data("history"), Engine::embedded);
+        let in_data = |name: &str| format!("embedded:{}", data.join(name).display());
+        let engines = self.engines(in_data);
 
         let access = self.access();
         let has_tokens = access.as_ref().is_none_or(|access| access.tokens.is_some());
@@ -409,26 +467,70 @@ impl Settings {
             self.refuse_beyond_loopback("listen", listen);
             self.refuse_beyond_loopback("admin", admin);
         }
+        if let (Some(roles), Some(engines)) = (roles, &engines) {
+            self.check_roles(roles, engines);
+        }
         let addresses = listen.zip(admin);
-        let engines = log.zip(history);
-        match (addresses, engines, insecure, log_format, access) {
+        let work = roles.zip(engines);
+        match (addresses, work, insecure, log_format, access) {
             (
                 Some((listen, admin)),
-                Some((log, history)),
+                Some((roles, engines)),
                 Some(insecure),
                 Some(log_format),
                 Some(access),
             ) if self.problems.is_empty() => Ok(Config {
+                roles,
                 listen,
                 admin,
                 data,
-                log,
-                history,
+                engines,
                 insecure,
                 log_format,
                 access,
             }),
             _ => Err(Problems(self.problems)),
+        }
+    }
+
+    fn engines(&mut self, in_data: impl Fn(&str) -> String) -> Option<Urls> {
+        let log = self.value("log", &in_data("log"), LogUrl::parse);
+        let windows = self.value("windows", "memory:", WindowsUrl::parse);
+        let history = self.value("history", &in_data("history"), HistoryUrl::parse);
+        let urls = Urls {
+            log: log?,
+            windows: windows?,
+            history: history?,
+        };
+        #[cfg(feature = "cluster")]
+        let urls = self.with_secrets(urls)?;
+        Some(urls)
+    }
+
+    fn check_roles(&mut self, roles: Roles, engines: &Urls) {
+        let Urls {
+            log,
+            windows,
+            history,
+        } = engines;
+        let own = [
+            (log.is_of_one_process(), log.to_string(), Role::OF_LOG),
+            (
+                windows.is_of_one_process(),
+                windows.to_string(),
+                Role::OF_WINDOWS,
+            ),
+            (
+                history.is_of_one_process(),
+                history.to_string(),
+                Role::OF_HISTORY,
+            ),
+        ];
+        for (is_own, engine, users) in own {
+            if is_own && let Err(what) = roles.check_own(&engine, users) {
+                let source = self.values.get("roles").map(|(source, _)| source.clone());
+                self.problem(source.unwrap_or(Source::Default), "roles", what);
+            }
         }
     }
 
@@ -477,21 +579,4 @@ fn flag(text: &str) -> Result<bool, String> {
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| format!("{text:?} is no address like 127.0.0.1:8080"))
-}
-
-/// Checks that the process has every role: the embedded engines are in its own memory and files.
-fn roles(text: &str) -> Result<(), String> {
-    let named: Vec<&str> = text.split(',').map(str::trim).collect();
-    if let Some(unknown) = named.iter().find(|name| !ROLES.contains(name)) {
-        return Err(format!(
-            "{unknown:?} is no role: they are {}",
-            ROLES.join(", ")
-        ));
-    }
-    match ROLES.iter().find(|role| !named.contains(role)) {
-        Some(missing) => Err(format!(
-            "embedded engines are one process's own, so it needs every role; {missing} is missing"
-        )),
-        None => Ok(()),
-    }
 }

@@ -4,26 +4,20 @@
 //! Nothing else makes tables: who finds none says so and stops. The user's name and password come from
 //! variables or a file, never from a flag or the address, which others could read.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
-use danmu_projections::history::cql::{self, CqlAddress, CqlCredentials, CqlOptions};
+use anyhow::bail;
+use danmu_projections::history::cql::{self, CqlOptions};
 
-use crate::config;
-
-const USER: &str = "DANMU_HISTORY_USER";
-const PASSWORD: &str = "DANMU_HISTORY_PASSWORD";
-const PASSWORD_FILE: &str = "DANMU_HISTORY_PASSWORD_FILE";
+use crate::config::{self, HistoryUrl, StoreArgs};
 
 /// What `danmu history` is asked to do.
 #[derive(Debug, clap::Args)]
 pub struct HistoryArgs {
     task: Task,
-    /// The history: cql://HOST:PORT,HOST:PORT/KEYSPACE
-    #[arg(long, env = "DANMU_HISTORY", value_parser = CqlAddress::parse)]
-    history: CqlAddress,
+    #[command(flatten)]
+    stores: StoreArgs,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -36,9 +30,12 @@ enum Task {
 
 /// Does it.
 pub fn run(args: HistoryArgs) -> anyhow::Result<ExitCode> {
-    let options = CqlOptions {
-        credentials: credentials(&config::variables().collect())?,
-        address: args.history,
+    let config = config::load(&args.stores.into(), config::variables())?;
+    let HistoryUrl::Cql(options) = config.engines.history else {
+        bail!(
+            "{} has no tables: name one like cql://HOST:PORT/KEYSPACE",
+            config.engines.history
+        );
     };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -75,27 +72,4 @@ async fn check(options: &CqlOptions) -> anyhow::Result<ExitCode> {
     }
     writeln!(out, "{}: all is well", options.address)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Who asks, if the variables name anybody.
-fn credentials(variables: &BTreeMap<String, String>) -> anyhow::Result<Option<CqlCredentials>> {
-    let password = match (variables.get(PASSWORD), variables.get(PASSWORD_FILE)) {
-        (Some(_), Some(_)) => bail!("{PASSWORD} and {PASSWORD_FILE} are both given"),
-        (Some(password), None) => Some(password.clone()),
-        (None, Some(file)) => {
-            let text = std::fs::read_to_string(file);
-            let text = text.with_context(|| format!("reading {file}, {PASSWORD_FILE}"))?;
-            Some(text.trim_end_matches(['\r', '\n']).to_owned())
-        }
-        (None, None) => None,
-    };
-    match (variables.get(USER), password) {
-        (None, None) => Ok(None),
-        (Some(user), Some(password)) => Ok(Some(CqlCredentials {
-            user: user.clone(),
-            password: password.into(),
-        })),
-        (Some(_), None) => bail!("{USER} is given without a password"),
-        (None, Some(_)) => bail!("a password is given without {USER}"),
-    }
 }

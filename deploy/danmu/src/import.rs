@@ -54,6 +54,9 @@ pub struct ImportArgs {
     /// The server's address
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     to: String,
+    /// Where the server is read, if by another address than it is written to
+    #[arg(long)]
+    from: Option<String>,
     /// A backend's token
     #[arg(long, env = "DANMU_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -89,7 +92,10 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let mut plan = Plan::new(recording, args.room, format, started_at)?;
     plan.refuse_inadmissible(now_ms());
 
-    let server = Server::new(&args.to, args.token);
+    let mut server = Server::new(&args.to, args.token);
+    if let Some(from) = &args.from {
+        server = server.read_at(from);
+    }
     let progress = progress_bar(entries)?;
     let outcome = if args.live {
         let run = Run {

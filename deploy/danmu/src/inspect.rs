@@ -61,14 +61,14 @@ pub fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     match args.what {
         What::Log { stores, room } => {
-            let log = Stopped::find(stores)?.open_log()?;
+            let log = runtime.block_on(Stopped::find(stores)?.open_log())?;
             runtime.block_on(log::print(&log, room.as_ref(), &mut out))?;
             runtime.block_on(log.close());
         }
         What::Room { stores, room } => {
             let stopped = Stopped::find(stores)?;
-            let log = stopped.open_log()?;
-            let history = stopped.open_history(&log)?;
+            let log = runtime.block_on(stopped.open_log())?;
+            let history = runtime.block_on(stopped.open_history(&log))?;
             runtime.block_on(room::print(&log, &history, &room, &mut out))?;
             runtime.block_on(log.close());
         }
@@ -78,8 +78,8 @@ pub fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
             cursor,
         } => {
             let stopped = Stopped::find(stores)?;
-            let log = stopped.open_log()?;
-            let history = stopped.open_history(&log)?;
+            let log = runtime.block_on(stopped.open_log())?;
+            let history = runtime.block_on(stopped.open_history(&log))?;
             runtime.block_on(chunk::print(&history, &room, cursor, &mut out))?;
             runtime.block_on(log.close());
         }

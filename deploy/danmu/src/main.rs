@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod client;
 mod config;
 mod demo;
+mod engines;
 mod export;
 #[cfg(feature = "cluster")]
 mod history;

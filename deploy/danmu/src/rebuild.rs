@@ -1,9 +1,11 @@
-//! `danmu rebuild`: builds a read model of a stopped server again from its log.
+//! `danmu rebuild`: builds a read model again from its log.
 //!
-//! The new history is built beside the old one, which is renamed, not removed, when the new one is whole:
-//! what the log can no longer give back is never destroyed. Refused before anything is made: a log
-//! without its first records, and one that the old history does not belong to or is ahead of. A rebuild
-//! that was cut off goes on where it was.
+//! A new history is built beside the old one, which stays when the new one is whole: what the log can no
+//! longer give back is never destroyed. In a directory it then takes the old one's name; a keyspace has
+//! no other name, so the new one is named by `--into` and the servers are pointed at it. Refused before
+//! anything is made: a log without its first records, and one that the old history does not belong to or
+//! is ahead of. A rebuild that was cut off goes on where it was. Windows that processes share are lost on
+//! purpose, a slot at a time: whoever projects them fills each again from the history and the log.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,12 +13,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use danmu_log::LogReader;
-use danmu_log::embedded::EmbeddedLog;
 use danmu_processors::{DeadLetters, rebuild};
-use danmu_projections::{EmbeddedHistory, HistoryReader, HistoryWriter};
+#[cfg(feature = "cluster")]
+use danmu_projections::history::cql::{CqlAddress, CqlOptions};
+use danmu_projections::{HistoryReader, HistoryWriter};
 use danmu_schemas::{Partition, Slot};
 
-use crate::config::StoreArgs;
+use crate::config::{HistoryUrl, StoreArgs};
+use crate::engines::{History, Log};
 use crate::stopped::Stopped;
 
 /// What `danmu rebuild` is asked to do.
@@ -26,11 +30,15 @@ pub struct RebuildArgs {
     what: ReadModel,
     #[command(flatten)]
     stores: StoreArgs,
+    /// Where the new history is built, where the old one is a keyspace: cql://HOST:PORT/KEYSPACE
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_parser = CqlAddress::parse)]
+    into: Option<CqlAddress>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum ReadModel {
-    /// Kept in memory by this build: each start fills them
+    /// The last part of every room
     Windows,
     /// Everything since each room began
     History,
@@ -39,24 +47,60 @@ enum ReadModel {
 /// Rebuilds a read model.
 pub fn run(args: RebuildArgs) -> anyhow::Result<ExitCode> {
     let stopped = Stopped::find(args.stores)?;
-    let told = match args.what {
-        ReadModel::Windows => {
-            "nothing to do: the windows are in memory, and every start fills them from the history \
-             and the log"
-                .to_owned()
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let told = runtime.block_on(async {
+        match (args.what, stopped.history()) {
+            (ReadModel::Windows, _) => rebuild_windows(&stopped).await,
+            #[cfg(feature = "cluster")]
+            (ReadModel::History, HistoryUrl::Cql(old)) => {
+                let Some(address) = args.into else {
+                    bail!("name the keyspace that the new history is built in: --into");
+                };
+                let new = CqlOptions {
+                    address,
+                    ..old.clone()
+                };
+                rebuild_keyspace(&stopped, new).await
+            }
+            (ReadModel::History, HistoryUrl::Embedded(dir)) => {
+                #[cfg(feature = "cluster")]
+                if args.into.is_some() {
+                    bail!("--into is for a history in a keyspace");
+                }
+                rebuild_directory(&stopped, dir).await
+            }
         }
-        ReadModel::History => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?
-            .block_on(rebuild_history(&stopped))?,
-    };
+    })?;
     writeln!(std::io::stdout(), "{told}")?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Rebuilds and switches; what to tell about it.
-async fn rebuild_history(stopped: &Stopped) -> anyhow::Result<String> {
-    let current = stopped.history_dir();
+/// Loses every slot that can be filled again, which the processes that project the windows then do.
+async fn rebuild_windows(stopped: &Stopped) -> anyhow::Result<String> {
+    let Some(windows) = stopped.open_windows().await? else {
+        return Ok(
+            "nothing to do: the windows are in memory, and every start fills them from the \
+                   history and the log"
+                .to_owned(),
+        );
+    };
+    let log = stopped.open_log().await?;
+    let history = stopped.open_history(&log).await?;
+    let log_is_whole = check_start(&log).await.is_ok();
+    for slot in Slot::all() {
+        if !log_is_whole && history.watermark(slot).await?.is_none() {
+            bail!("slot {slot} is not in the history, and the log no longer has its start");
+        }
+        windows.wipe(slot).await?;
+    }
+    log.close().await;
+    Ok("every slot is wiped; the processes with the role windows fill them now".to_owned())
+}
+
+/// Builds a history in a directory beside the old one and switches; what to tell about it.
+async fn rebuild_directory(stopped: &Stopped, current: &Path) -> anyhow::Result<String> {
     let [beside, replaced] = [".rebuilding", ".replaced"].map(|suffix| beside(current, suffix));
     if current.exists() && replaced.exists() {
         bail!(
@@ -65,17 +109,12 @@ async fn rebuild_history(stopped: &Stopped) -> anyhow::Result<String> {
             replaced.display()
         );
     }
-    let log = stopped.open_log()?;
+    let log = stopped.open_log().await?;
     check_start(&log).await?;
     if current.exists() {
-        check_reach(&stopped.open_history(&log)?, &log).await?;
+        check_reach(&stopped.open_history(&log).await?, &log).await?;
     }
-    let letters = DeadLetters::open(&stopped.dead_letters(), log.identity())?;
-    let rows = EmbeddedHistory::open(&beside)
-        .with_context(|| format!("the history in {}", beside.display()))?;
-    let writer = HistoryWriter::new(rows, log.identity());
-    let built = rebuild::rebuild(writer, log.reader(), log.routes().clone(), letters).await?;
-    drop(built);
+    build(stopped, &log, &HistoryUrl::Embedded(beside.clone())).await?;
     log.close().await;
     if current.exists() {
         rename(current, &replaced)?;
@@ -87,6 +126,34 @@ async fn rebuild_history(stopped: &Stopped) -> anyhow::Result<String> {
     ))
 }
 
+/// Builds a history in another keyspace; what to tell about it.
+#[cfg(feature = "cluster")]
+async fn rebuild_keyspace(stopped: &Stopped, new: CqlOptions) -> anyhow::Result<String> {
+    let HistoryUrl::Cql(old) = stopped.history() else {
+        bail!("the old history is in no keyspace");
+    };
+    if new.address.keyspace == old.address.keyspace && new.address.servers == old.address.servers {
+        bail!("the new history must have a keyspace of its own");
+    }
+    let log = stopped.open_log().await?;
+    check_start(&log).await?;
+    check_reach(&stopped.open_history(&log).await?, &log).await?;
+    let address = new.address.clone();
+    build(stopped, &log, &HistoryUrl::Cql(new)).await?;
+    log.close().await;
+    Ok(format!(
+        "the history is rebuilt in {address}: give it to the servers, which then go on from there"
+    ))
+}
+
+/// Settles the whole log into the history at `url`.
+async fn build(stopped: &Stopped, log: &Log, url: &HistoryUrl) -> anyhow::Result<()> {
+    let letters = DeadLetters::open(&stopped.dead_letters(), log.identity())?;
+    let writer = HistoryWriter::new(History::open(url, true).await?, log.identity());
+    rebuild::rebuild(writer, log.reader()?, log.routes().clone(), letters).await?;
+    Ok(())
+}
+
 /// A path of the same name with a suffix.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -95,8 +162,8 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Whether the log still has its first records.
-async fn check_start(log: &EmbeddedLog) -> anyhow::Result<()> {
-    let mut reader = log.reader();
+async fn check_start(log: &Log) -> anyhow::Result<()> {
+    let mut reader = log.reader()?;
     for partition in reader.partitions() {
         let first = reader.first_offset(partition).await?;
         if first > 0 {
@@ -110,11 +177,8 @@ async fn check_start(log: &EmbeddedLog) -> anyhow::Result<()> {
 }
 
 /// Whether the log has everything that the history was made from.
-async fn check_reach(
-    history: &HistoryReader<EmbeddedHistory>,
-    log: &EmbeddedLog,
-) -> anyhow::Result<()> {
-    let mut reader = log.reader();
+async fn check_reach(history: &HistoryReader<History>, log: &Log) -> anyhow::Result<()> {
+    let mut reader = log.reader()?;
     for slot in Slot::all() {
         let Some(watermark) = history.watermark(slot).await? else {
             continue;

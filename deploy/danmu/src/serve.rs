@@ -1,8 +1,7 @@
-//! The server: every role in one process, on the embedded engines.
+//! The server: the roles that it is given, on the engines that those need.
 //!
-//! `run` is the whole of it, given its listeners, its directories and its stop: it opens the log, the
-//! history and the windows, starts the two loops, answers on both listeners and hands the watermark to
-//! whoever may forget what lies below it. A stop goes the way of the events: not ready, no new
+//! `run` is the whole of it, given its listeners, its engines and its stop: it opens the engines, starts
+//! the loops and answers on both listeners. A stop goes the way of the events: not ready, no new
 //! connections, what was accepted is finished, the loops checkpoint, the log is sealed.
 
 mod accept;
@@ -13,6 +12,7 @@ mod document;
 mod key_set;
 mod loops;
 mod metrics;
+mod projecting;
 mod readiness;
 mod requests;
 mod sweep;
@@ -25,24 +25,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
+use anyhow::ensure;
 use axum::Router;
 use danmu_api::{Api, FeedLimits};
 use danmu_ingest::{Guard, Identity, Ingest, Origins, likes};
-use danmu_log::LogReader;
-use danmu_log::embedded::{self, EmbeddedLog};
-use danmu_processors::dead_letter::DeadLetters;
-use danmu_processors::projector::{self, Projector};
-use danmu_projections::windows::{RefillOptions, WindowLimits};
-use danmu_projections::{
-    EmbeddedHistory, HistoryReader, HistoryWriter, MemoryWindows, Sweep, Windows,
-};
 use danmu_schemas::EventId;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use utoipa_axum::router::OpenApiRouter;
 
-use crate::config::{Access, Tokens};
+use crate::config::{Access, Role, Roles, Tokens};
+use crate::engines::{Engines, History, Log, Urls, Windows};
 use accept::{Bounds, accept};
 use admin::Admin;
 use answers::Answers;
@@ -58,16 +52,13 @@ use verify::Verifications;
 /// How long likes are summed.
 const LIKES_FLUSH_AFTER: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// The most events of a room that a start copies from the history into its window.
-const REFILL_EVENTS_MAX: usize = 2_048;
-
-/// Where a server keeps what it must not lose.
+/// What a process does and where it keeps what it must not lose.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The log's directory.
-    pub log: PathBuf,
-    /// The history's directory.
-    pub history: PathBuf,
+    /// What it does.
+    pub roles: Roles,
+    /// Where the engines are.
+    pub engines: Urls,
     /// The file of records that nobody could decode.
     pub dead_letters: PathBuf,
     /// Who may call.
@@ -84,62 +75,29 @@ pub async fn run(
     let metrics = Metrics::new();
     let followers = TaskTracker::new();
     let identity = identity(&options.access, &followers, &stop)?;
-    let log_options = embedded::Options::new(&options.log, embedded::wall_clock());
-    let log = metrics.measuring(|| EmbeddedLog::open(log_options))?;
-    let history = EmbeddedHistory::open(&options.history)
-        .with_context(|| format!("history in {}", options.history.display()))?;
-    let windows = MemoryWindows::new(WindowLimits::default());
-    let letters = DeadLetters::open(&options.dead_letters, log.identity())?;
-
-    let filling = Projector::new(
-        Windows::new(
-            windows.clone(),
-            HistoryReader::new(history.clone(), log.identity()),
-            log.identity(),
-            refill_options(&log).await?,
-        ),
-        log.reader(),
-        log.routes().clone(),
-        projector::Options::default(),
-    );
-    let filling = metrics.measuring(|| filling.metered("windows"));
-    let recording = Projector::new(
-        HistoryWriter::new(history.clone(), log.identity()),
-        log.reader(),
-        log.routes().clone(),
-        projector::Options::default(),
-    )
-    .keeping(letters);
-    let recording = metrics.measuring(|| recording.metered("history"));
-    let readiness = Readiness::new(log.clone(), filling.standing(), stop.clone());
-    let recorded = recording.standing();
-    let gauges = metrics.measuring(|| {
-        let (log, history) = (log.clone(), history.clone());
-        Gauges::new(log, history, filling.standing(), recorded.clone())
-    });
+    let opening = Engines::open(&options.engines, options.roles);
+    let engines = metrics.measured(opening).await?;
     let mut loops = Loops::new();
-    loops.start("windows", filling)?;
-    loops.start("history", recording)?;
-    let sweeping = Sweep::new(history.clone(), log.identity());
-    loops.also("sweep", |stop| sweep::run(sweeping, stop))?;
+    let standings = projecting::start(&mut loops, &engines, &options, &metrics).await?;
 
-    let ingest = Ingest::new(log.clone(), log.routes().clone(), likes_options());
-    let ingest = Arc::new(ingest.limited(options.access.limits));
-    let verifications = Verifications::new(
-        log.clone(),
-        HistoryReader::new(history.clone(), log.identity()),
-        windows.clone(),
-        stop.clone(),
-    );
-    let api = Api::new(
-        windows.clone(),
-        HistoryReader::new(history, log.identity()),
-        FeedLimits::default(),
-        stop.clone(),
-    );
-    let write_side = danmu_ingest::router(Arc::clone(&ingest));
-    let routes = documented(write_side.merge(danmu_api::router(api.clone())))?;
-    let router = guarded(routes, identity, &options.access, readiness.clone())?;
+    let readiness = Readiness::new(engines.log.clone(), standings.windows.clone(), stop.clone());
+    let gauges = metrics.measuring(|| Gauges::new(&engines, &standings));
+    let verifications = Verifications::new(&engines, stop.clone());
+    let ingest = ingest(&engines, &options);
+    let api = api(&engines, &options, &stop);
+    let mut routes = OpenApiRouter::new();
+    if let Some(ingest) = &ingest {
+        routes = routes.merge(danmu_ingest::router(Arc::clone(ingest)));
+    }
+    if let Some(api) = &api {
+        routes = routes.merge(danmu_api::router(api.clone()));
+    }
+    let router = guarded(
+        documented(routes)?,
+        identity,
+        &options.access,
+        readiness.clone(),
+    )?;
     let router = metrics.measuring(|| counted(router));
     let answers = metrics.measuring(|| answers(router, api.clone(), &options.access));
     let admin_stop = CancellationToken::new();
@@ -167,30 +125,52 @@ pub async fn run(
         stop.clone(),
         metrics.measuring(|| connections("public")),
     ));
-    let trim = tokio::spawn(trim::below_watermark(
-        log.clone(),
-        windows,
-        recorded,
-        stop.clone(),
-    ));
 
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = loops.ended() => stop.cancel(),
-    }
+    let is_replaced = tokio::select! {
+        () = stop.cancelled() => false,
+        () = loops.ended() => false,
+        () = engines.replaced() => true,
+    };
+    stop.cancel();
     public.await?;
-    api.closed().await;
-    trim.await?;
+    if let Some(api) = api {
+        api.closed().await;
+    }
     followers.close();
     followers.wait().await;
-    ingest.close().await;
+    if let Some(ingest) = ingest {
+        ingest.close().await;
+    }
     let finished = loops.finish().await;
     verifications.ended().await;
-    log.close().await;
+    engines.close().await;
     admin_stop.cancel();
     admin.await?;
     upkeep.await?;
-    finished
+    finished?;
+    ensure!(!is_replaced, "another log is at {}", options.engines.log);
+    Ok(())
+}
+
+/// The write side, where the process has it.
+fn ingest(engines: &Engines, options: &Options) -> Option<Arc<Ingest<Log>>> {
+    let log = engines.log.clone();
+    let log = log.filter(|_| options.roles.has(Role::Ingest))?;
+    let routes = log.routes().clone();
+    let ingest = Ingest::new(log, routes, likes_options());
+    Some(Arc::new(ingest.limited(options.access.limits)))
+}
+
+/// The read side, where the process has it.
+fn api(
+    engines: &Engines,
+    options: &Options,
+    stop: &CancellationToken,
+) -> Option<Api<Windows, History>> {
+    let stores = engines.windows.clone().zip(engines.history_reader());
+    let (windows, history) = stores.filter(|_| options.roles.has(Role::Api))?;
+    let limits = FeedLimits::default();
+    Some(Api::new(windows, history, limits, stop.clone()))
 }
 
 /// What stands before the public routes: which pages may ask, whether there is an answer yet, who calls.
@@ -212,11 +192,13 @@ fn guarded(
 
 /// What the public listener answers. Pages that lie ready pass by the guard, so there are none where
 /// a read needs a token.
-fn answers(router: Router, api: Api<MemoryWindows, EmbeddedHistory>, access: &Access) -> Answers {
-    if access.private_reads {
-        return router.into();
+fn answers(router: Router, api: Option<Api<Windows, History>>, access: &Access) -> Answers {
+    match api {
+        Some(api) if !access.private_reads => {
+            Answers::new(router, counted_ready(move |request| api.ready(request)))
+        }
+        _ => router.into(),
     }
-    Answers::new(router, counted_ready(move |request| api.ready(request)))
 }
 
 /// What checks tokens, and keeps up with its file. Without it every caller is trusted, which is why
@@ -235,19 +217,6 @@ fn identity(
             followers.spawn(key_set.follow(key_set::CHECKED_EVERY, stop.clone()));
             Some(identity)
         }
-    })
-}
-
-async fn refill_options(log: &EmbeddedLog) -> anyhow::Result<RefillOptions> {
-    let mut reader = log.reader();
-    let mut log_is_whole = true;
-    for partition in log.partitions() {
-        log_is_whole &= reader.first_offset(partition).await? == 0;
-    }
-    Ok(RefillOptions {
-        owner: uuid::Uuid::new_v4().as_u64_pair().0,
-        log_is_whole,
-        events_max: REFILL_EVENTS_MAX,
     })
 }
 

@@ -5,11 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
-use danmu_log::embedded::{EmbeddedLog, OpenError, Options, wall_clock};
-use danmu_projections::{EmbeddedHistory, HistoryReader};
+use anyhow::{anyhow, bail};
+use danmu_log::embedded::OpenError;
+use danmu_projections::HistoryReader;
 
-use crate::config::{self, Config, Problems, StoreArgs};
+use crate::config::{self, Config, HistoryUrl, Problems, StoreArgs};
+use crate::engines::{History, Log, Windows};
 
 /// A server that is stopped, as far as its settings tell.
 #[derive(Debug)]
@@ -24,39 +25,53 @@ impl Stopped {
         Ok(Self { config })
     }
 
-    /// Where its history is.
-    pub fn history_dir(&self) -> &Path {
-        &self.config.history
-    }
-
     /// Where its dead letters are.
     pub fn dead_letters(&self) -> PathBuf {
         self.config.dead_letters()
     }
 
+    /// Where its history is.
+    pub fn history(&self) -> &HistoryUrl {
+        &self.config.engines.history
+    }
+
     /// Opens its log.
-    pub fn open_log(&self) -> anyhow::Result<EmbeddedLog> {
-        let dir = &self.config.log;
-        if !dir.is_dir() {
-            bail!("there is no log in {}", dir.display());
-        }
-        EmbeddedLog::open(Options::new(dir, wall_clock())).map_err(|error| match error {
-            OpenError::Locked(_) => anyhow!("{error}: stop the server that holds it first"),
-            _ => error.into(),
-        })
+    pub async fn open_log(&self) -> anyhow::Result<Log> {
+        let url = &self.config.engines.log;
+        check_there("log", url.directory())?;
+        Log::open(url)
+            .await
+            .map_err(|error| match error.downcast() {
+                Ok(error @ OpenError::Locked(_)) => {
+                    anyhow!("{error}: stop the server that holds it first")
+                }
+                Ok(error) => error.into(),
+                Err(error) => error,
+            })
     }
 
     /// Opens its history, which must belong to `log`.
-    pub fn open_history(
-        &self,
-        log: &EmbeddedLog,
-    ) -> anyhow::Result<HistoryReader<EmbeddedHistory>> {
-        let dir = self.history_dir();
-        if !dir.is_dir() {
-            bail!("there is no history in {}", dir.display());
-        }
-        let rows = EmbeddedHistory::open(dir)
-            .with_context(|| format!("the history in {}", dir.display()))?;
-        Ok(HistoryReader::new(rows, log.identity()))
+    pub async fn open_history(&self, log: &Log) -> anyhow::Result<HistoryReader<History>> {
+        let url = &self.config.engines.history;
+        check_there("history", url.directory())?;
+        let history = History::open(url, false).await?;
+        Ok(HistoryReader::new(history, log.identity()))
+    }
+
+    /// Opens its windows, where they outlive a process.
+    pub async fn open_windows(&self) -> anyhow::Result<Option<Windows>> {
+        let url = &self.config.engines.windows;
+        Ok(match url.is_of_one_process() {
+            true => None,
+            false => Some(Windows::open(url, false).await?),
+        })
+    }
+}
+
+/// Whether the directory of an engine is there, where it has one.
+fn check_there(what: &str, directory: Option<&Path>) -> anyhow::Result<()> {
+    match directory.filter(|directory| !directory.is_dir()) {
+        Some(directory) => bail!("there is no {what} in {}", directory.display()),
+        None => Ok(()),
     }
 }

@@ -1,7 +1,8 @@
 //! `danmu verify`: proves that what the read models hold is what the log says.
 //!
-//! On stopped data the log is settled again here and compared with the history; a running server is
-//! asked by its admin listener, and compares its windows too. Nothing is written. The first difference
+//! On stopped data, or by the URLs of engines that processes share, the log is settled again here and
+//! compared with the history and with windows that outlive a process; a running server is asked by its
+//! admin listener, and compares its windows too. Nothing is written. The first difference
 //! is printed by its room and name, never with content.
 
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +11,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use danmu_processors::verify::{Options, Progress, Report, Sources, verify};
-use danmu_projections::MemoryWindows;
 use danmu_schemas::RoomId;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -26,7 +26,7 @@ pub struct VerifyArgs {
     #[command(flatten)]
     stores: StoreArgs,
     /// A running server's admin listener, like http://127.0.0.1:8081
-    #[arg(long, conflicts_with_all = ["data", "log", "history"])]
+    #[arg(long, conflicts_with_all = ["data", "log", "windows", "history"])]
     admin: Option<String>,
     /// This room alone
     #[arg(long)]
@@ -59,10 +59,10 @@ async fn verify_stopped(
     bar: &ProgressBar,
 ) -> anyhow::Result<Report> {
     let stopped = Stopped::find(stores)?;
-    let log = stopped.open_log()?;
+    let log = stopped.open_log().await?;
     let sources = Sources {
-        history: stopped.open_history(&log)?,
-        windows: None::<MemoryWindows>,
+        history: stopped.open_history(&log).await?,
+        windows: stopped.open_windows().await?,
     };
     let options = Options {
         room,
@@ -72,7 +72,7 @@ async fn verify_stopped(
         show(progress, bar);
         ControlFlow::Continue(())
     };
-    let mut reader = log.reader();
+    let mut reader = log.reader()?;
     let report = verify(&mut reader, log.routes(), &sources, &options, progress).await?;
     log.close().await;
     Ok(report)

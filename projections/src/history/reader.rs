@@ -33,7 +33,8 @@ const READ_TRIES_MAX: usize = 8;
 #[derive(Clone)]
 pub struct HistoryReader<S> {
     store: S,
-    log: LogIdentity,
+    /// The log that it must belong to; nothing where any will do.
+    log: Option<LogIdentity>,
     authors: Authors,
 }
 
@@ -41,8 +42,16 @@ impl<S: HistoryStore> HistoryReader<S> {
     /// A reader of what belongs to a log.
     pub fn new(store: S, log: LogIdentity) -> Self {
         Self {
+            log: Some(log),
+            ..Self::of_any_log(store)
+        }
+    }
+
+    /// A reader that does not know the log: what it reads belongs to whichever its writers follow.
+    pub fn of_any_log(store: S) -> Self {
+        Self {
             store,
-            log,
+            log: None,
             authors: Authors::default(),
         }
     }
@@ -54,14 +63,14 @@ impl<S: HistoryStore> HistoryReader<S> {
         };
         let (position, log) =
             layout::read_watermark(&row.body).map_err(|e| damaged(&row.key, e))?;
-        if log == self.log {
-            return Ok(Some(position));
+        match &self.log {
+            Some(ours) if *ours != log => Err(StoreError::OtherLog {
+                slot,
+                stored: log.0,
+                ours: ours.0.clone(),
+            }),
+            _ => Ok(Some(position)),
         }
-        Err(StoreError::OtherLog {
-            slot,
-            stored: log.0,
-            ours: self.log.0.clone(),
-        })
     }
 
     /// The rooms that have a state at or below a position, by name.

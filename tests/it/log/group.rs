@@ -77,7 +77,7 @@ impl Bench {
     fn join(&self, name: &str) -> anyhow::Result<Member> {
         let reader = self.log.reader(Reading::Share {
             group: self.group.clone(),
-            member: name.to_owned(),
+            member: Some(name.to_owned()),
         })?;
         let (stop, stall) = (CancellationToken::new(), Arc::default());
         let reading = Reads {

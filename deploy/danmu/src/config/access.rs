@@ -123,16 +123,30 @@ impl Settings {
 
     /// The secret of `key`, or in the file of `key` with `_file` after it.
     fn secret(&mut self, key: &str) -> Option<Option<SecretString>> {
+        self.text_or_file(key, secret)
+    }
+
+    /// What `key` says, or the file of `key` with `_file` after it, without the end of its line.
+    pub(super) fn text_or_file(
+        &mut self,
+        key: &str,
+        understand: impl Fn(&str) -> Result<SecretString, String>,
+    ) -> Option<Option<SecretString>> {
+        let in_file = |path: &str| {
+            let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+            let text = SecretString::from(text);
+            understand(text.expose_secret().trim_end_matches(['\r', '\n']))
+        };
         let file = format!("{key}_file");
         match (self.is_given(key), self.is_given(&file)) {
             (false, false) => Some(None),
-            (true, false) => self.value(key, "", secret).map(Some),
-            (false, true) => self.value(&file, "", secret_in_file).map(Some),
+            (true, false) => self.value(key, "", &understand).map(Some),
+            (false, true) => self.value(&file, "", in_file).map(Some),
             (true, true) => self.refuse(&file, format!("is given beside {key}")),
         }
     }
 
-    fn is_given(&self, key: &str) -> bool {
+    pub(super) fn is_given(&self, key: &str) -> bool {
         self.values.contains_key(key)
     }
 
@@ -141,7 +155,7 @@ impl Settings {
         given.map_or(Source::Default, |(source, _)| source.clone())
     }
 
-    fn refuse<T>(&mut self, key: &str, what: String) -> Option<T> {
+    pub(super) fn refuse<T>(&mut self, key: &str, what: String) -> Option<T> {
         self.problem(self.source(key), key, what);
         None
     }
@@ -170,13 +184,6 @@ fn secret(text: &str) -> Result<SecretString, String> {
         return Err(format!("has fewer than {SECRET_BYTES_MIN} bytes"));
     }
     Ok(text.into())
-}
-
-/// The secret in a file, without the end of its line.
-fn secret_in_file(path: &str) -> Result<SecretString, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-    let text = SecretString::from(text);
-    secret(text.expose_secret().trim_end_matches(['\r', '\n']))
 }
 
 /// The path of a JWK set that can be used.

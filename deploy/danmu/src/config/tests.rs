@@ -111,7 +111,7 @@ fn wrong_flags_alone_are_wrong_usage() {
     check(
         "",
         &[],
-        flags(|args| args.windows = Some("floppy:a".into())),
+        flags(|args| args.stores.windows = Some("floppy:a".into())),
         expect![[r#"
             the configuration is not usable:
               windows (--windows): there is no engine "floppy"
@@ -171,7 +171,7 @@ fn one_role_alone_cannot_share_embedded_engines() {
         flags(|_| {}),
         expect![[r#"
         the configuration is not usable:
-          roles (FILE): embedded engines are one process's own, so it needs every role; windows is missing
+          roles (FILE): embedded:./danmu-data/log is one process's own, which needs the roles ingest, windows, history; windows is missing
         exit 78
     "#]],
     );

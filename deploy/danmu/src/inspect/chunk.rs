@@ -3,15 +3,17 @@
 use std::io::Write;
 
 use anyhow::Context;
-use danmu_projections::{EmbeddedHistory, HistoryReader};
+use danmu_projections::HistoryReader;
 use danmu_schemas::chunk::ChunkHeader;
 use danmu_schemas::codec::{DecodeError, decode_datum};
 use danmu_schemas::{Cursor, RoomId, Settled};
 use serde_json::{Value, json};
 
+use crate::engines::History;
+
 /// Prints the chunk that holds the room's event at `cursor`.
 pub async fn print(
-    history: &HistoryReader<EmbeddedHistory>,
+    history: &HistoryReader<History>,
     room: &RoomId,
     cursor: Cursor,
     out: &mut impl Write,

@@ -7,22 +7,19 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::bail;
-use danmu_log::embedded::EmbeddedLog;
 use danmu_log::{LogReader, ReadEvent, Record};
 use danmu_schemas::codec::decode_event;
 use danmu_schemas::{Partition, RoomId};
 use serde_json::{Value, json};
 
+use crate::engines::Log;
+
 /// How long a read short of the log's end may find nothing.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// Prints every record, or those of one room.
-pub async fn print(
-    log: &EmbeddedLog,
-    room: Option<&RoomId>,
-    out: &mut impl Write,
-) -> anyhow::Result<()> {
-    let mut reader = log.reader();
+pub async fn print(log: &Log, room: Option<&RoomId>, out: &mut impl Write) -> anyhow::Result<()> {
+    let mut reader = log.reader()?;
     let mut starts = BTreeMap::new();
     for partition in reader.partitions() {
         starts.insert(partition, reader.first_offset(partition).await?);
@@ -43,11 +40,11 @@ pub fn is_of(record: &Record, room: &RoomId) -> bool {
 
 /// Shows every record of the partitions in `starts`, each from its offset there to the end.
 pub async fn each(
-    log: &EmbeddedLog,
+    log: &Log,
     starts: BTreeMap<Partition, i64>,
     mut see: impl FnMut(Partition, &Record) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut reader = log.reader();
+    let mut reader = log.reader()?;
     let mut left = BTreeMap::new();
     for (partition, start) in &starts {
         let end = reader.end_offset(*partition).await?;

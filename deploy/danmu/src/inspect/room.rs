@@ -5,8 +5,7 @@ use std::fmt::Debug;
 use std::io::Write;
 
 use danmu_log::LogReader;
-use danmu_log::embedded::EmbeddedLog;
-use danmu_projections::{EmbeddedHistory, HistoryReader, StoredState};
+use danmu_projections::{HistoryReader, StoredState};
 use danmu_schemas::codec::{self, Datum, DecodeError};
 use danmu_schemas::state::{
     BroadcastInfo, Currencies, Field, MutedUsers, OpenCombos, Roster, StateCore, TopGivers,
@@ -15,11 +14,13 @@ use danmu_schemas::state::{
 use danmu_schemas::{Partition, Position, RoomId};
 use serde_json::{Value, json};
 
+use crate::engines::{History, Log};
+
 /// Prints the room as one object: where its slot stands, how many of its records the history has not
 /// settled yet (`unsettled_records`), and its state.
 pub async fn print(
-    log: &EmbeddedLog,
-    history: &HistoryReader<EmbeddedHistory>,
+    log: &Log,
+    history: &HistoryReader<History>,
     room: &RoomId,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
@@ -44,12 +45,12 @@ pub async fn print(
 
 /// How many records of the room lie past the watermark.
 async fn unsettled(
-    log: &EmbeddedLog,
+    log: &Log,
     partition: Partition,
     watermark: Option<Position>,
     room: &RoomId,
 ) -> anyhow::Result<u64> {
-    let first = log.reader().first_offset(partition).await?;
+    let first = log.reader()?.first_offset(partition).await?;
     let after = watermark.map_or(first, |watermark| watermark.offset + 1);
     let mut count = 0;
     let starts = BTreeMap::from([(partition, after.max(first))]);

@@ -70,16 +70,18 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Binds both listeners and makes the data directory.
+    /// Binds both listeners and makes the data directory, where there will be anything in it.
     pub async fn new(config: Config) -> anyhow::Result<Self> {
         let public = bind("listen", config.listen).await?;
         let admin = bind("admin", config.admin).await?;
-        std::fs::create_dir_all(&config.data)
-            .with_context(|| format!("make {}", config.data.display()))?;
+        if config.keeps_data() {
+            std::fs::create_dir_all(&config.data)
+                .with_context(|| format!("make {}", config.data.display()))?;
+        }
         let options = Options {
             dead_letters: config.dead_letters(),
-            log: config.log,
-            history: config.history,
+            roles: config.roles,
+            engines: config.engines,
             access: config.access,
         };
         Ok(Self {

@@ -5,18 +5,21 @@
 //! those who know; what can be looked up at any moment (sizes, queues, lags) is looked up when somebody
 //! asks, by [`Gauges`]. docs/METRICS.md lists every metric, and a test compares it with what is served.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use danmu_log::embedded::EmbeddedLog;
 use danmu_processors::Standing;
-use danmu_projections::EmbeddedHistory;
 use metrics::{Gauge, Unit, describe_gauge, gauge};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use super::projecting::Standings;
+use crate::engines::{Engines, History, Log};
 
 /// Upper bounds of the buckets of every time, in seconds: from a page in memory to a hanging disk.
 const SECONDS_BUCKETS: [f64; 16] = [
@@ -55,6 +58,12 @@ impl Metrics {
         metrics::with_local_recorder(&*self.recorder, build)
     }
 
+    /// Has whatever the future builds count here.
+    pub async fn measured<F: Future>(&self, building: F) -> F::Output {
+        let mut building = pin!(building);
+        poll_fn(|context| self.measuring(|| building.as_mut().poll(context))).await
+    }
+
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> String {
         self.handle.render()
@@ -76,90 +85,120 @@ pub fn connections(listener: &'static str) -> Gauge {
     gauge!(CONNECTIONS, "listener" => listener)
 }
 
-/// What is looked up when somebody asks.
+/// What is looked up when somebody asks, of the engines and the loops that the process has.
 pub struct Gauges {
-    log: EmbeddedLog,
-    history: EmbeddedHistory,
-    groups: [Group; 2],
-    log_bytes: Gauge,
+    log: Option<LogGauges>,
+    history: Option<(History, Gauge)>,
+    groups: Vec<Group>,
+}
+
+/// How much a log keeps and how much waits for it.
+struct LogGauges {
+    log: Log,
+    bytes: Gauge,
     waiting_records: Gauge,
     waiting_bytes: Gauge,
-    history_bytes: Gauge,
 }
 
 /// How far behind a loop is.
 struct Group {
+    log: Log,
     standing: watch::Receiver<Standing>,
     lag_records: Gauge,
     lag_seconds: Gauge,
 }
 
 impl Gauges {
-    /// The gauges of a log, a history, and the two loops between them.
-    pub fn new(
-        log: EmbeddedLog,
-        history: EmbeddedHistory,
-        windows_loop: watch::Receiver<Standing>,
-        history_loop: watch::Receiver<Standing>,
-    ) -> Self {
-        const LOG: &str = "danmu_log_bytes";
-        const RECORDS: &str = "danmu_log_waiting_records";
-        const BYTES: &str = "danmu_log_waiting_bytes";
+    /// The gauges of a process with these engines and loops.
+    pub fn new(engines: &Engines, standings: &Standings) -> Self {
         const HISTORY: &str = "danmu_history_bytes";
         const BUILD: &str = "danmu_build_info";
-        describe_gauge!(LOG, Unit::Bytes, "bytes of the log's segments");
-        describe_gauge!(RECORDS, "records that wait for the log's writer");
-        describe_gauge!(BYTES, Unit::Bytes, "bytes that wait for the log's writer");
         describe_gauge!(HISTORY, Unit::Bytes, "bytes of the history on the disk");
         describe_gauge!(BUILD, "always 1; the label tells the build's version");
         gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1);
-        let groups = [("windows", windows_loop), ("history", history_loop)];
+        let loops = [
+            ("windows", &standings.windows),
+            ("history", &standings.history),
+        ];
+        let groups = loops.into_iter().filter_map(|(name, standing)| {
+            let log = engines.log.clone()?;
+            Some(Group::new(name, log, standing.clone()?))
+        });
         Self {
-            log,
-            history,
-            groups: groups.map(|(name, standing)| Group::new(name, standing)),
-            log_bytes: gauge!(LOG),
-            waiting_records: gauge!(RECORDS),
-            waiting_bytes: gauge!(BYTES),
-            history_bytes: gauge!(HISTORY),
+            log: engines.log.clone().map(LogGauges::new),
+            history: engines
+                .history
+                .clone()
+                .map(|history| (history, gauge!(HISTORY))),
+            groups: groups.collect(),
         }
     }
 
     /// Looks everything up; `now_ms` is by the log's clock.
     pub fn update(&self, now_ms: i64) {
-        let figures = self.log.figures();
-        self.log_bytes.set(figures.bytes as f64);
-        self.waiting_records.set(figures.waiting_records as f64);
-        self.waiting_bytes.set(figures.waiting_bytes as f64);
-        match self.history.disk_bytes() {
-            Ok(bytes) => self.history_bytes.set(bytes as f64),
-            Err(error) => tracing::warn!(%error, "the history was not measured"),
+        if let Some(log) = &self.log {
+            log.update();
+        }
+        if let Some((history, bytes)) = &self.history {
+            match history.disk_bytes() {
+                Ok(Some(on_disk)) => bytes.set(on_disk as f64),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the history was not measured"),
+            }
         }
         for group in &self.groups {
-            group.update(&self.log, now_ms);
+            group.update(now_ms);
         }
     }
 }
 
+impl LogGauges {
+    fn new(log: Log) -> Self {
+        const LOG: &str = "danmu_log_bytes";
+        const RECORDS: &str = "danmu_log_waiting_records";
+        const BYTES: &str = "danmu_log_waiting_bytes";
+        describe_gauge!(LOG, Unit::Bytes, "bytes of the log's segments");
+        describe_gauge!(RECORDS, "records that wait for the log's writer");
+        describe_gauge!(BYTES, Unit::Bytes, "bytes that wait for the log's writer");
+        Self {
+            log,
+            bytes: gauge!(LOG),
+            waiting_records: gauge!(RECORDS),
+            waiting_bytes: gauge!(BYTES),
+        }
+    }
+
+    fn update(&self) {
+        let Some(figures) = self.log.figures() else {
+            return;
+        };
+        self.bytes.set(figures.bytes as f64);
+        self.waiting_records.set(figures.waiting_records as f64);
+        self.waiting_bytes.set(figures.waiting_bytes as f64);
+    }
+}
+
 impl Group {
-    fn new(name: &'static str, standing: watch::Receiver<Standing>) -> Self {
+    fn new(name: &'static str, log: Log, standing: watch::Receiver<Standing>) -> Self {
         const RECORDS: &str = "danmu_lag_records";
         const SECONDS: &str = "danmu_lag_seconds";
         describe_gauge!(RECORDS, "records of the log that the group has not settled");
         describe_gauge!(SECONDS, Unit::Seconds, "age of the oldest of them");
         Self {
+            log,
             standing,
             lag_records: gauge!(RECORDS, "group" => name),
             lag_seconds: gauge!(SECONDS, "group" => name),
         }
     }
 
-    fn update(&self, log: &EmbeddedLog, now_ms: i64) {
+    fn update(&self, now_ms: i64) {
         let (mut records, mut age_ms) = (0, 0);
         for (partition, standing) in &self.standing.borrow().partitions {
             let next = standing.read_to + 1;
-            records += (log.end_offset(*partition) - next).max(0);
-            let logged_at = log.logged_at(*partition, next);
+            let end = self.log.end_offset(*partition);
+            records += end.map_or(0, |end| (end - next).max(0));
+            let logged_at = self.log.logged_at(*partition, next);
             age_ms = age_ms.max(logged_at.map_or(0, |logged_at| now_ms - logged_at));
         }
         self.lag_records.set(records as f64);

@@ -14,11 +14,12 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use danmu_ingest::http::Refused;
-use danmu_log::embedded::EmbeddedLog;
 use danmu_processors::projector::{PartitionStanding, Standing};
 use danmu_schemas::problem::{Problem, ProblemType};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use crate::engines::Log;
 
 /// When to come again while the process starts, in seconds.
 const STARTING_RETRY_S: u32 = 1;
@@ -26,19 +27,19 @@ const STARTING_RETRY_S: u32 = 1;
 /// What readiness is told from. Clones look at the same log and loop.
 #[derive(Clone)]
 pub struct Readiness {
-    log: EmbeddedLog,
-    windows: watch::Receiver<Standing>,
+    log: Option<Log>,
+    windows: Option<watch::Receiver<Standing>>,
     stop: CancellationToken,
     /// Whether the windows stood there once; that cannot be undone.
     has_started: Arc<AtomicBool>,
 }
 
 impl Readiness {
-    /// The readiness of a process that appends to `log`, whose windows' loop stands at `windows` and
-    /// that ends with `stop`.
+    /// The readiness of a process that works on `log`, whose windows' loop stands at `windows`, where
+    /// it has such, and that ends with `stop`.
     pub fn new(
-        log: EmbeddedLog,
-        windows: watch::Receiver<Standing>,
+        log: Option<Log>,
+        windows: Option<watch::Receiver<Standing>>,
         stop: CancellationToken,
     ) -> Self {
         let has_started = Arc::default();
@@ -55,7 +56,8 @@ impl Readiness {
         if self.has_started.load(Ordering::Relaxed) {
             return true;
         }
-        let is_ready = self.windows.borrow().is_ready();
+        let is_ready = |windows: &watch::Receiver<Standing>| windows.borrow().is_ready();
+        let is_ready = self.windows.as_ref().is_none_or(is_ready);
         if is_ready {
             self.has_started.store(true, Ordering::Relaxed);
         }
@@ -67,10 +69,10 @@ impl Readiness {
         if self.stop.is_cancelled() {
             return Some("stopping".to_owned());
         }
-        if let Some(why) = self.log.refusal() {
+        if let Some(why) = self.log.as_ref().and_then(Log::refusal) {
             return Some(format!("log: {why}"));
         }
-        let standing = self.windows.borrow();
+        let standing = self.windows.as_ref()?.borrow();
         if standing.partitions.is_empty() {
             return Some("windows: no partition is assigned yet".to_owned());
         }

@@ -6,8 +6,11 @@
 
 use std::time::{Duration, Instant};
 
+use danmu_processors::Standing;
 use danmu_projections::history::{HistoryStore, Sweep, Swept};
 use danmu_projections::projection::StoreError;
+use danmu_schemas::Partition;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How often it is looked for erasures that are not swept yet.
@@ -15,11 +18,19 @@ const EVERY: Duration = Duration::from_secs(2);
 /// How long after the last time old values are taken off the disk again.
 const PURGED_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// Sweeps until `stop`.
-pub async fn run<S: HistoryStore>(mut sweep: Sweep<S>, stop: CancellationToken) {
+/// Sweeps until `stop`, while the history's loop, which stands at `standing`, has the first partition:
+/// of all processes that share the log, one.
+pub async fn run<S: HistoryStore>(
+    mut sweep: Sweep<S>,
+    standing: watch::Receiver<Standing>,
+    stop: CancellationToken,
+) {
     let mut purged = None;
     let pause = || stop.run_until_cancelled(tokio::time::sleep(EVERY));
     while pause().await.is_some() {
+        if !standing.borrow().partitions.contains_key(&Partition(0)) {
+            continue;
+        }
         if let Err(error) = turn(&mut sweep, &mut purged, &stop).await {
             tracing::error!(%error, "what was erased is not swept: tried again");
         }

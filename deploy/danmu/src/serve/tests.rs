@@ -2,10 +2,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use danmu_log::embedded::{self, EmbeddedLog};
+use danmu_projections::{EmbeddedHistory, HistoryReader};
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::client::Server;
+use crate::config::{HistoryUrl, LogUrl, WindowsUrl};
 use crate::verify::line::Line;
 
 /// More than a start or a stop may take.
@@ -28,8 +31,12 @@ impl Running {
         let public = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let admin = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let options = Options {
-            log: data.join("log"),
-            history: data.join("history"),
+            roles: Roles::ALL,
+            engines: Urls {
+                log: LogUrl::Embedded(data.join("log")),
+                windows: WindowsUrl::Memory,
+                history: HistoryUrl::Embedded(data.join("history")),
+            },
             dead_letters: data.join("dead-letters.jsonl"),
             access,
         };

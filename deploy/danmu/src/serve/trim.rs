@@ -1,46 +1,83 @@
 //! Lets the log and the windows forget what the history holds for good.
 //!
-//! Each second the history's watermark of every partition goes to the log, which keeps what is newer
-//! than its retention all the same, and to the windows. Neither of them knows the history.
+//! Each second the history's watermark of every slot that the windows' loop has goes to the windows, and
+//! of every partition the lowest to the log, which keeps what is newer than its retention all the same.
+//! Neither of them knows the history.
 
 use std::time::Duration;
 
 use danmu_log::LogWriter;
-use danmu_log::embedded::EmbeddedLog;
 use danmu_processors::Standing;
-use danmu_projections::MemoryWindows;
-use danmu_schemas::{Partition, Position};
+use danmu_projections::{HistoryReader, StoreError};
+use danmu_schemas::Partition;
+use futures_util::stream::{self, StreamExt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::engines::{History, Log, Windows};
+
 /// How often the watermark is handed on.
 const EVERY: Duration = Duration::from_secs(1);
+/// How many slots are asked for at once.
+const ASKED_AT_ONCE: usize = 32;
 
-/// Hands on what `history` has checkpointed, until `stop`.
-pub async fn below_watermark(
-    log: EmbeddedLog,
-    windows: MemoryWindows,
-    history: watch::Receiver<Standing>,
-    stop: CancellationToken,
-) {
-    let pause = || stop.run_until_cancelled(tokio::time::sleep(EVERY));
-    while pause().await.is_some() {
-        let standing = history.borrow().clone();
-        for (partition, standing) in standing.partitions {
-            if let Some(to) = standing.checkpointed_to.filter(|to| *to >= 0) {
-                hand_on(&log, &windows, partition, to).await;
+/// Hands the watermark on.
+pub struct Trim {
+    log: Log,
+    windows: Windows,
+    history: HistoryReader<History>,
+    standing: watch::Receiver<Standing>,
+}
+
+impl Trim {
+    /// For the partitions that the windows' loop has, which stands at `standing`.
+    pub fn new(
+        log: Log,
+        windows: Windows,
+        history: HistoryReader<History>,
+        standing: watch::Receiver<Standing>,
+    ) -> Self {
+        Self {
+            log,
+            windows,
+            history,
+            standing,
+        }
+    }
+
+    /// Goes on until `stop`. A failure is told, and ends nothing: it only means that more is kept.
+    pub async fn run(self, stop: CancellationToken) {
+        let pause = || stop.run_until_cancelled(tokio::time::sleep(EVERY));
+        while pause().await.is_some() {
+            let standing = self.standing.borrow().clone();
+            for partition in standing.partitions.into_keys() {
+                if let Err(error) = self.below_watermark(partition).await {
+                    tracing::warn!(%partition, %error, "the watermark was not handed on");
+                }
             }
         }
     }
-}
 
-/// Everything at or before `to` in the partition is in the history, whatever slot it is of.
-async fn hand_on(log: &EmbeddedLog, windows: &MemoryWindows, partition: Partition, to: i64) {
-    let routes = log.routes();
-    for slot in routes.slots_of(partition) {
-        windows.set_watermark(slot, Position::new(routes.route(slot).epoch, to));
-    }
-    if let Err(error) = log.trim(partition, to + 1).await {
-        tracing::warn!(%partition, %error, "the log was not trimmed");
+    /// Everything at or before the lowest watermark in the partition is in the history, whatever slot
+    /// it is of; nothing may go while a slot has no watermark.
+    async fn below_watermark(&self, partition: Partition) -> Result<(), StoreError> {
+        let mut lowest = Some(i64::MAX);
+        let slots = stream::iter(self.log.routes().slots_of(partition));
+        let mut watermarks = slots
+            .map(async |slot| (slot, self.history.watermark(slot).await))
+            .buffer_unordered(ASKED_AT_ONCE);
+        while let Some((slot, watermark)) = watermarks.next().await {
+            let watermark = watermark?;
+            if let Some(watermark) = watermark {
+                self.windows.set_watermark(slot, watermark);
+            }
+            lowest = lowest.min(watermark.map(|position| position.offset));
+        }
+        if let Some(to) = lowest.filter(|to| (0..i64::MAX).contains(to))
+            && let Err(error) = self.log.trim(partition, to + 1).await
+        {
+            tracing::warn!(%partition, %error, "the log was not trimmed");
+        }
+        Ok(())
     }
 }

@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use danmu_log::embedded::EmbeddedLog;
 use danmu_processors::verify::{self, Progress, Sources};
-use danmu_projections::{EmbeddedHistory, HistoryReader, MemoryWindows};
 use danmu_schemas::RoomId;
 use futures_util::stream;
 use serde::Deserialize;
@@ -23,6 +21,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::engines::{Engines, History, Log, Windows};
 use crate::verify::line::Line;
 
 /// How long a verification may take.
@@ -35,8 +34,8 @@ const LINES_WAITING_MAX: usize = 16;
 /// What can be verified, and whether it is being. Clones share it.
 #[derive(Clone)]
 pub struct Verifications {
-    log: EmbeddedLog,
-    sources: Arc<Sources<EmbeddedHistory, MemoryWindows>>,
+    /// The log and what is compared with it; nothing where the process does not have both.
+    proof: Option<(Log, Arc<Sources<History, Windows>>)>,
     /// Who verifies holds the one place.
     place: Arc<Semaphore>,
     stop: CancellationToken,
@@ -50,17 +49,13 @@ pub struct Asked {
 }
 
 impl Verifications {
-    /// Of a server that ends with `stop`.
-    pub fn new(
-        log: EmbeddedLog,
-        history: HistoryReader<EmbeddedHistory>,
-        windows: MemoryWindows,
-        stop: CancellationToken,
-    ) -> Self {
-        let windows = Some(windows);
+    /// Of a process with these engines that ends with `stop`.
+    pub fn new(engines: &Engines, stop: CancellationToken) -> Self {
+        let proof = engines.log.clone().zip(engines.history_reader());
+        let windows = engines.windows.clone();
+        let proof = proof.map(|(log, history)| (log, Arc::new(Sources { history, windows })));
         Self {
-            log,
-            sources: Arc::new(Sources { history, windows }),
+            proof,
             place: Arc::new(Semaphore::new(1)),
             stop,
         }
@@ -73,7 +68,13 @@ impl Verifications {
     }
 
     /// Verifies to its end and tells of it.
-    async fn run(self, options: verify::Options, place: OwnedSemaphorePermit, lines: Lines) {
+    async fn run(
+        self,
+        (log, sources): (Log, Arc<Sources<History, Windows>>),
+        options: verify::Options,
+        place: OwnedSemaphorePermit,
+        lines: Lines,
+    ) {
         let started = Instant::now();
         let mut told = started;
         let progress = |progress: Progress| {
@@ -90,11 +91,14 @@ impl Verifications {
                 ControlFlow::Continue(())
             }
         };
-        let (mut reader, routes) = (self.log.reader(), self.log.routes());
-        let verified = verify::verify(&mut reader, routes, &self.sources, &options, progress);
+        let verified = async {
+            let mut reader = log.reader()?;
+            let routes = log.routes();
+            anyhow::Ok(verify::verify(&mut reader, routes, &sources, &options, progress).await?)
+        };
         let last = match verified.await {
             Ok(report) => Line::Report(report),
-            Err(error) => Line::Error(error.to_string()),
+            Err(error) => Line::Error(format!("{error:#}")),
         };
         // Whoever reads the last line may ask again at once.
         drop(place);
@@ -108,6 +112,12 @@ pub async fn verify(verifications: Verifications, asked: Asked) -> Response {
         Ok(room) => room,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
+    let Some(proof) = verifications.proof.clone() else {
+        return refuse(
+            StatusCode::NOT_FOUND,
+            "this process does not have the log and the history",
+        );
+    };
     let Ok(place) = Arc::clone(&verifications.place).try_acquire_owned() else {
         return refuse(StatusCode::CONFLICT, "a verification is going on");
     };
@@ -119,7 +129,7 @@ pub async fn verify(verifications: Verifications, asked: Asked) -> Response {
     let runtime = Handle::current();
     // Owned by its place, which the stop waits for.
     tokio::task::spawn_blocking(move || {
-        runtime.block_on(verifications.run(options, place, Lines(sender)));
+        runtime.block_on(verifications.run(proof, options, place, Lines(sender)));
     });
     let lines = stream::unfold(receiver, async |mut receiver| {
         let line = receiver.recv().await?;

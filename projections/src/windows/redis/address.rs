@@ -151,7 +151,7 @@ fn parse_node(node: &str, default_port: u16) -> Option<(String, u16)> {
     is_host.then(|| (host.to_owned(), port))
 }
 
-/// Without the user.
+/// As its URL.
 impl fmt::Display for RedisAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_tls { "rediss" } else { "redis" })?;
@@ -159,6 +159,9 @@ impl fmt::Display for RedisAddress {
             Topology::Single => f.write_str("://")?,
             Topology::Sentinel { .. } => f.write_str("+sentinel://")?,
             Topology::Cluster => f.write_str("+cluster://")?,
+        }
+        if let Some(user) = &self.user {
+            write!(f, "{user}@")?;
         }
         for (n, (host, port)) in self.nodes.iter().enumerate() {
             let comma = if n > 0 { "," } else { "" };

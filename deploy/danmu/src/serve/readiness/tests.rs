@@ -1,4 +1,4 @@
-use danmu_log::embedded::{Options, wall_clock};
+use danmu_log::embedded::{EmbeddedLog, Options, wall_clock};
 use danmu_schemas::Partition;
 use expect_test::{Expect, expect};
 
@@ -9,15 +9,15 @@ fn check(partitions: impl IntoIterator<Item = PartitionStanding>, expected: Expe
     let partitions = (0..).map(Partition).zip(partitions).collect();
     let (told, windows) = watch::channel(Standing { partitions });
     let (_directory, log) = log();
-    let readiness = Readiness::new(log, windows, CancellationToken::new());
+    let readiness = Readiness::new(Some(log), Some(windows), CancellationToken::new());
     expected.assert_eq(&readiness.why_not().unwrap_or_default());
     drop(told);
 }
 
-fn log() -> (tempfile::TempDir, EmbeddedLog) {
+fn log() -> (tempfile::TempDir, Log) {
     let directory = tempfile::tempdir().expect("a directory");
     let log = EmbeddedLog::open(Options::new(directory.path(), wall_clock()));
-    (directory, log.expect("a log"))
+    (directory, Log::Embedded(log.expect("a log")))
 }
 
 fn standing(set: impl FnOnce(&mut PartitionStanding)) -> PartitionStanding {
@@ -63,7 +63,7 @@ async fn a_log_that_takes_no_more_is_told() {
     let partitions = [(Partition(0), standing(|_| {}))].into();
     let (_told, windows) = watch::channel(Standing { partitions });
     let (_directory, log) = log();
-    let readiness = Readiness::new(log.clone(), windows, CancellationToken::new());
+    let readiness = Readiness::new(Some(log.clone()), Some(windows), CancellationToken::new());
     assert_eq!(readiness.why_not(), None);
     log.close().await;
     expect!["log: the log is closed"].assert_eq(&readiness.why_not().unwrap_or_default());

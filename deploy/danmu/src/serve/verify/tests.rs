@@ -1,7 +1,6 @@
-use danmu_log::embedded;
-use danmu_projections::windows::WindowLimits;
-
 use super::*;
+use crate::config::{HistoryUrl, LogUrl, Roles, WindowsUrl};
+use crate::engines::Urls;
 
 /// What the answer's last line says.
 async fn last_line(answer: Response) -> String {
@@ -14,15 +13,13 @@ async fn last_line(answer: Response) -> String {
 #[tokio::test]
 async fn one_goes_on_at_a_time_and_none_after_the_stop() {
     let data = tempfile::tempdir().expect("a directory");
-    let options = embedded::Options::new(data.path().join("log"), embedded::wall_clock());
-    let log = EmbeddedLog::open(options).expect("a log");
-    let history = EmbeddedHistory::open(&data.path().join("history")).expect("a history");
-    let verifications = Verifications::new(
-        log.clone(),
-        HistoryReader::new(history, log.identity()),
-        MemoryWindows::new(WindowLimits::default()),
-        CancellationToken::new(),
-    );
+    let urls = Urls {
+        log: LogUrl::Embedded(data.path().join("log")),
+        windows: WindowsUrl::Memory,
+        history: HistoryUrl::Embedded(data.path().join("history")),
+    };
+    let engines = Engines::open(&urls, Roles::ALL).await.expect("engines");
+    let verifications = Verifications::new(&engines, CancellationToken::new());
     let ask = || verify(verifications.clone(), Asked { room: None });
     let place = Arc::clone(&verifications.place).try_acquire_owned();
     assert_eq!(ask().await.status(), StatusCode::CONFLICT);
@@ -30,5 +27,5 @@ async fn one_goes_on_at_a_time_and_none_after_the_stop() {
     assert!(last_line(ask().await).await.starts_with(r#"{"report":"#));
     verifications.ended().await;
     assert_eq!(ask().await.status(), StatusCode::CONFLICT);
-    log.close().await;
+    engines.log.expect("a log").close().await;
 }

@@ -31,18 +31,12 @@ fn what_is_left_out_has_a_default() {
 fn an_address_reads_as_it_is_shown() {
     for text in [
         "redis://[::1]:7000/4",
+        "redis://danmu@cache:1/2",
         "rediss+sentinel://a:1,b:2/main/2",
         "redis+cluster://a:1,b:2",
     ] {
         check(text, text);
     }
-}
-
-#[test]
-fn a_user_is_read_and_not_shown() {
-    check("redis://danmu@cache:1/2", "redis://cache:1/2");
-    let address: RedisAddress = "redis://danmu@cache".parse().unwrap();
-    assert_eq!(address.user.as_deref(), Some("danmu"));
 }
 
 #[test]
