@@ -1,7 +1,7 @@
 //! `danmu import`: brings a recorded comment file into a server, or plays it there as a live show.
 //!
-//! `format` tells the formats apart, one module each reads them into a `recording`, and `plan` sorts
-//! and names the events. `transfer` sends what the room does not have as a recorded broadcast; `show`
+//! `format` tells the formats apart, one module each reads them into a `recording`, whose entries get
+//! their `identity`, and `plan` sorts the events. `transfer` sends what the room does not have as a recorded broadcast; `show`
 //! says when a live show sends what, and `live` sends it; both write through `room`, and `outcome` tells
 //! what became of each entry. All but `transfer`, `live` and `room` are pure.
 
@@ -25,7 +25,9 @@ use transfer::transfer;
 use crate::client::Server;
 use crate::serve::signalled;
 
+mod elements;
 mod format;
+mod identity;
 mod jsonl;
 mod live;
 mod niconico;
@@ -83,13 +85,14 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         None => Format::detect(&bytes).with_context(|| format!("read {file}"))?,
     };
     let recording = format
-        .read(&bytes)
+        .read(&bytes, args.room)
         .with_context(|| format!("read {file}"))?;
+    drop(bytes);
     let entries = recording.len();
     anyhow::ensure!(entries > 0, "{file} has no entries");
     let started_at = args.started_at.map(Timestamp::as_millisecond);
     let now_ms = || Timestamp::now().as_millisecond();
-    let mut plan = Plan::new(recording, args.room, format, started_at)?;
+    let mut plan = Plan::new(recording, started_at)?;
     plan.refuse_inadmissible(now_ms());
 
     let mut server = Server::new(&args.to, args.token);

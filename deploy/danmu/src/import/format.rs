@@ -1,7 +1,12 @@
 //! The formats of recorded comment files, and how to tell them apart.
 //!
 //! A file is known by how it begins, not by its name; `--format` overrides. Each format's reader is a
-//! pure function from bytes to a [`Recording`] in the module of its name.
+//! pure function from bytes into a [`Recording`] in the module of its name.
+
+use std::collections::HashMap;
+
+use danmu_schemas::RoomId;
+use serde::de::IgnoredAny;
 
 use super::recording::Recording;
 use super::{jsonl, niconico, twitch, xml};
@@ -66,16 +71,20 @@ impl Format {
         }
     }
 
-    /// Reads a whole file of this format.
-    pub fn read(self, bytes: &[u8]) -> Result<Recording, UnreadableFile> {
+    /// Reads a whole file of this format that goes into `room`.
+    pub fn read(self, bytes: &[u8], room: RoomId) -> Result<Recording, UnreadableFile> {
         check_plain(bytes)?;
         let bytes = without_bom(bytes);
+        let mut recording = Recording::new(room, self);
         match self {
-            Self::Niconico => niconico::parse(bytes).map_err(UnreadableFile::Json),
-            Self::Xml => xml::parse(bytes).map_err(UnreadableFile::Xml),
-            Self::Twitch => twitch::parse(bytes).map_err(UnreadableFile::Json),
-            Self::Jsonl => Ok(jsonl::parse(bytes)),
+            Self::Niconico => {
+                niconico::read(bytes, &mut recording).map_err(UnreadableFile::Json)?;
+            }
+            Self::Xml => xml::read(bytes, &mut recording).map_err(UnreadableFile::Xml)?,
+            Self::Twitch => twitch::read(bytes, &mut recording).map_err(UnreadableFile::Json)?,
+            Self::Jsonl => jsonl::read(bytes, &mut recording),
         }
+        Ok(recording)
     }
 }
 
@@ -96,6 +105,6 @@ fn without_bom(bytes: &[u8]) -> &[u8] {
 
 /// Whether the whole text is one object with `comments`, as a VOD file is.
 fn is_single_object(text: &[u8]) -> bool {
-    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(text)
+    serde_json::from_slice::<HashMap<String, IgnoredAny>>(text)
         .is_ok_and(|file| file.contains_key("comments"))
 }

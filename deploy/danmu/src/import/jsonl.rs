@@ -31,30 +31,36 @@ const KINDS: [(&str, &[&str]); 4] = [
 ];
 
 /// Reads a whole file. A line that is no JSON is a refused entry; an empty line is none.
-pub fn parse(bytes: &[u8]) -> Recording {
-    let lines: Vec<Option<Value>> = bytes
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty())
-        .map(|line| serde_json::from_slice(line).ok())
-        .collect();
-    let start = lines
-        .iter()
-        .flatten()
-        .find(|line| kind(line) == "broadcast_start");
-    let zero_at = start.and_then(zero_of).or_else(|| earliest(&lines));
-    let mut recording = Recording {
-        title: scalar(start.and_then(|start| start.get("title"))),
-        zero_at,
-        ..Recording::default()
-    };
-    for line in &lines {
+///
+/// Goes through it twice: an entry's time is told from the show's zero, which the last line may say.
+pub fn read(bytes: &[u8], recording: &mut Recording) {
+    let mut earliest = Earliest::default();
+    let mut start = None;
+    for line in lines(bytes).flatten() {
+        at(&line).into_iter().for_each(|at| earliest.see(at));
+        if start.is_none() && kind(&line) == "broadcast_start" {
+            start = Some(line);
+        }
+    }
+    let start = start.as_ref();
+    let zero_at = start.and_then(zero_of).or(earliest.date());
+    recording.title = scalar(start.and_then(|start| start.get("title")));
+    recording.zero_at = zero_at;
+    for line in lines(bytes) {
         match line {
-            Some(line) if is_frame(line) => {}
-            Some(line) => recording.take(entry(line, zero_at)),
+            Some(line) if is_frame(&line) => {}
+            Some(line) => recording.take(entry(&line, zero_at)),
             None => recording.take(Err("no JSON")),
         }
     }
-    recording
+}
+
+/// Each line that is not empty, if it is JSON.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = Option<Value>> {
+    bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty())
+        .map(|line| serde_json::from_slice(line).ok())
 }
 
 fn kind(line: &Value) -> &str {
@@ -78,16 +84,6 @@ fn at(line: &Value) -> Option<i64> {
     ["at", "recorded_at"]
         .into_iter()
         .find_map(|key| line.get(key)?.as_i64())
-}
-
-fn earliest(lines: &[Option<Value>]) -> Option<i64> {
-    let mut earliest = Earliest::default();
-    lines
-        .iter()
-        .flatten()
-        .filter_map(at)
-        .for_each(|at| earliest.see(at));
-    earliest.date()
 }
 
 fn entry(line: &Value, zero_at: Option<i64>) -> Result<ParsedEntry, &'static str> {

@@ -44,7 +44,7 @@ pub fn play(
     progress: &ProgressBar,
 ) -> Result<Outcome, ImportError> {
     let mut player = Player {
-        room: Room::new(server, &plan.room),
+        room: Room::new(server, &plan.identity.room),
         show: Show::new(plan, run.id, run.pace),
         pending: VecDeque::new(),
         outcome: Outcome {

@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value};
 
+use super::elements;
 use super::recording::{Earliest, ExtBuilder, ParsedEntry, Recording, StyleBuilder, scalar};
 
 /// Milliseconds in a hundredth of a second.
@@ -48,22 +49,20 @@ const COLORS: [(&str, u32); 28] = [
 ];
 
 /// Reads a whole file.
-pub fn parse(bytes: &[u8]) -> Result<Recording, serde_json::Error> {
-    let elements: Vec<Value> = serde_json::from_slice(bytes)?;
-    let mut recording = Recording::default();
+pub fn read(bytes: &[u8], recording: &mut Recording) -> Result<(), serde_json::Error> {
     let mut earliest = Earliest::default();
-    for element in &elements {
-        if is_bookkeeping(element) {
-            continue;
+    elements::for_each(bytes, |element| {
+        if is_bookkeeping(&element) {
+            return;
         }
-        let chat = element.get("chat").unwrap_or(element);
+        let chat = element.get("chat").unwrap_or(&element);
         if let Some(date) = chat.get("date").and_then(Value::as_i64) {
             earliest.see(date);
         }
         recording.take(entry(chat));
-    }
+    })?;
     recording.zero_at = earliest.date().map(|date| date.saturating_mul(1_000));
-    Ok(recording)
+    Ok(())
 }
 
 fn is_bookkeeping(element: &Value) -> bool {

@@ -1,22 +1,15 @@
 //! What an import will send: the frame of a recorded broadcast and its events, sorted and named.
 //!
-//! Ids are UUIDv5 of (room, format, canonical entry, ordinal among identical entries), so a second
-//! import of the same file sends the same ids, and two equal comments stay two. Sorting is stable: what
-//! a file has at the same moment keeps its order. What no server would take is refused here, by the
-//! server's own admission. Pure; the clock that gifts need is an argument.
-
-use std::collections::HashMap;
+//! Sorting is stable: what a file has at the same moment keeps its order. What no server would take is
+//! refused here, by the server's own admission. Pure; the clock that gifts need is an argument.
 
 use danmu_ingest::admission::{Context, Rejection, admit};
 use danmu_schemas::{Caller, RoomId};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::format::Format;
-use super::recording::{Recording, Refused};
-
-/// The namespace of every id that an import makes.
-const NAMESPACE: Uuid = Uuid::from_u128(0x6d1f_6c6e_0b5c_4d0e_9b64_2a8d_9f43_71c5);
+use super::identity::Identity;
+use super::recording::{Entry, Recording, Refused};
 
 /// The longest title that a broadcast may have, in characters.
 const TITLE_LEN_MAX: usize = 200;
@@ -24,9 +17,8 @@ const TITLE_LEN_MAX: usize = 200;
 /// An import, ready to be sent.
 #[derive(Debug)]
 pub struct Plan {
-    /// The room that it goes to.
-    pub room: RoomId,
-    format: Format,
+    /// The room that it goes to is a part of it.
+    pub identity: Identity,
     /// The show's title, which may be empty.
     pub title: String,
     /// Where the show's time is zero.
@@ -46,7 +38,7 @@ pub struct PlannedEvent {
     pub id: Uuid,
     /// When it happened, milliseconds since 1970 UTC.
     pub recorded_at: i64,
-    fields: Map<String, Value>,
+    fields: Box<str>,
 }
 
 /// Neither the file nor the caller says when the show began.
@@ -55,30 +47,19 @@ pub struct PlannedEvent {
 pub struct NoStart;
 
 impl Plan {
-    /// Plans `recording` for `room`; `started_at` goes before what the file says.
-    pub fn new(
-        recording: Recording,
-        room: RoomId,
-        format: Format,
-        started_at: Option<i64>,
-    ) -> Result<Self, NoStart> {
+    /// Plans `recording`; `started_at` goes before what the file says.
+    pub fn new(recording: Recording, started_at: Option<i64>) -> Result<Self, NoStart> {
         let zero_at = started_at.or(recording.zero_at).ok_or(NoStart)?;
-        let mut ordinals: HashMap<String, u32> = HashMap::new();
-        let mut events: Vec<PlannedEvent> = Vec::with_capacity(recording.entries.len());
-        for entry in recording.entries {
-            let ordinal = ordinals.entry(entry.canonical.clone()).or_default();
-            events.push(PlannedEvent {
-                index: entry.index,
-                id: id(&room, format, &entry.canonical, *ordinal),
-                recorded_at: zero_at.saturating_add(entry.show_ms),
-                fields: entry.event,
-            });
-            *ordinal += 1;
-        }
+        let planned = |entry: Entry| PlannedEvent {
+            index: entry.index,
+            id: entry.id,
+            recorded_at: zero_at.saturating_add(entry.show_ms),
+            fields: entry.fields,
+        };
+        let mut events: Vec<_> = recording.entries.into_iter().map(planned).collect();
         events.sort_by_key(|event| event.recorded_at);
         Ok(Self {
-            room,
-            format,
+            identity: recording.identity,
             title: recording.title.chars().take(TITLE_LEN_MAX).collect(),
             zero_at,
             events,
@@ -90,13 +71,13 @@ impl Plan {
     /// opens no broadcast.
     pub fn refuse_inadmissible(&mut self, now_ms: i64) {
         let Self {
-            room,
+            identity,
             events,
             refused,
             ..
         } = self;
         events.retain(|event| {
-            let reason = refusal(room, event, now_ms);
+            let reason = refusal(&identity.room, event, now_ms);
             let admissible = reason.is_none();
             refused.extend(reason.map(|reason| Refused {
                 index: event.index,
@@ -143,14 +124,15 @@ impl Plan {
 
     fn frame_id(&self, what: &str, attempt: u32) -> Uuid {
         let canonical = format!("{what} {}", self.zero_at);
-        id(&self.room, self.format, &canonical, attempt)
+        self.identity.id(&canonical, attempt)
     }
 }
 
 impl PlannedEvent {
     /// The event as a request holds it; a gift is issued at the moment of sending.
     pub fn request(&self, now_ms: i64) -> Value {
-        let mut event = self.fields.clone();
+        let mut event: Map<String, Value> =
+            serde_json::from_str(&self.fields).expect("an entry's fields are an object");
         event.insert("id".into(), self.id.to_string().into());
         event.insert("recorded_at".into(), self.recorded_at.into());
         if event.get("kind") == Some(&Value::from("gift")) {
@@ -176,9 +158,4 @@ fn refusal(room: &RoomId, event: &PlannedEvent, now_ms: i64) -> Option<String> {
             first.map(|error| format!("{} {}", error.field, error.reason))
         }
     }
-}
-
-fn id(room: &RoomId, format: Format, canonical: &str, ordinal: u32) -> Uuid {
-    let name = format!("{room}\0{}\0{canonical}\0{ordinal}", format.as_str());
-    Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }

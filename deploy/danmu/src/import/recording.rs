@@ -1,14 +1,24 @@
 //! What every format is read into: a recording, its entries and those that could not be read.
 //!
-//! An entry already holds the event's fields as the server takes them, its place in the show, and the
-//! canonical text that its identity is made from. Whether a text is allowed is the server's to say, in
-//! one place; refused here is only what cannot be made an event at all. Nothing here does IO.
+//! An entry already holds the event's fields as the server takes them, its place in the show, and its
+//! identity. Its fields are text, since a tree of values for each of a million entries would fill the
+//! memory. Whether a text is allowed is the server's to say, in one place; refused here is only what
+//! cannot be made an event at all. Nothing here does IO.
 
+use std::collections::HashMap;
+
+use danmu_schemas::RoomId;
 use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::format::Format;
+use super::identity::Identity;
 
 /// A recorded show as it was found in a file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recording {
+    /// Of the import that reads it.
+    pub identity: Identity,
     /// The show's title, where the file has one.
     pub title: String,
     /// Where the show's time is zero, milliseconds since 1970 UTC, where the file says.
@@ -17,19 +27,21 @@ pub struct Recording {
     pub entries: Vec<Entry>,
     /// What cannot, in the order of the file.
     pub refused: Vec<Refused>,
+    /// How many entries there are of each canonical text, by the id of the first of them.
+    alike: HashMap<Uuid, u32>,
 }
 
 /// One event of a recording.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Entry {
     /// Its place in the file, from 0, among all entries.
     pub index: usize,
     /// Its time in the show; negative before the show's zero.
     pub show_ms: i64,
-    /// The same text for the same entry, however the file spells it.
-    pub canonical: String,
-    /// The event's fields as they stand in a request, without `id` and times.
-    pub event: Map<String, Value>,
+    /// The event's id.
+    pub id: Uuid,
+    /// The event's fields as they stand in a request, without `id` and times: a JSON object.
+    pub fields: Box<str>,
 }
 
 /// An entry that does not become an event.
@@ -42,6 +54,18 @@ pub struct Refused {
 }
 
 impl Recording {
+    /// A show of which nothing is read yet.
+    pub fn new(room: RoomId, format: Format) -> Self {
+        Self {
+            identity: Identity { room, format },
+            title: String::new(),
+            zero_at: None,
+            entries: Vec::new(),
+            refused: Vec::new(),
+            alike: HashMap::new(),
+        }
+    }
+
     /// How many entries the file has.
     pub fn len(&self) -> usize {
         self.entries.len() + self.refused.len()
@@ -55,16 +79,31 @@ impl Recording {
                 show_ms,
                 canonical,
                 event,
-            }) => self.entries.push(Entry {
-                index,
-                show_ms,
-                canonical,
-                event,
-            }),
+            }) => {
+                let entry = Entry {
+                    index,
+                    show_ms,
+                    id: self.next_id(&canonical),
+                    fields: Value::Object(event).to_string().into(),
+                };
+                self.entries.push(entry);
+            }
             Err(reason) => self.refused.push(Refused {
                 index,
                 reason: reason.to_owned(),
             }),
+        }
+    }
+
+    /// The id of one more entry with that canonical text.
+    fn next_id(&mut self, canonical: &str) -> Uuid {
+        let first = self.identity.id(canonical, 0);
+        let alike = self.alike.entry(first).or_default();
+        let ordinal = *alike;
+        *alike += 1;
+        match ordinal {
+            0 => first,
+            _ => self.identity.id(canonical, ordinal),
         }
     }
 }
@@ -74,9 +113,9 @@ impl Recording {
 pub struct ParsedEntry {
     /// See [`Entry::show_ms`].
     pub show_ms: i64,
-    /// See [`Entry::canonical`].
+    /// The same text for the same entry, however the file spells it: what its id is made of.
     pub canonical: String,
-    /// See [`Entry::event`].
+    /// See [`Entry::fields`].
     pub event: Map<String, Value>,
 }
 

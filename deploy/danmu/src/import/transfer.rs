@@ -128,7 +128,7 @@ enum OpenBroadcast {
 struct RoomView<'a> {
     room: Room<'a>,
     cursor: String,
-    ids: HashSet<String>,
+    ids: HashSet<Uuid>,
     /// The name of each broadcast that has a start, by that start's id.
     broadcasts: HashMap<String, String>,
     open: Option<String>,
@@ -138,7 +138,7 @@ struct RoomView<'a> {
 impl<'a> RoomView<'a> {
     fn new(server: &'a Server, plan: &Plan) -> Self {
         Self {
-            room: Room::new(server, &plan.room),
+            room: Room::new(server, &plan.identity.room),
             cursor: "0".to_owned(),
             ids: HashSet::new(),
             broadcasts: HashMap::new(),
@@ -148,7 +148,7 @@ impl<'a> RoomView<'a> {
     }
 
     fn has(&self, id: Uuid) -> bool {
-        self.ids.contains(&id.to_string())
+        self.ids.contains(&id)
     }
 
     fn read_to_head(&mut self) -> Result<(), ImportError> {
@@ -193,7 +193,7 @@ impl<'a> RoomView<'a> {
 
     fn see(&mut self, event: &Value, generation: &str) {
         let text = |key| event.get(key).and_then(Value::as_str).unwrap_or("");
-        self.ids.insert(text("id").to_owned());
+        self.ids.extend(Uuid::parse_str(text("id")));
         match text("kind") {
             "broadcast_start" => {
                 let seq = event.get("seq").and_then(Value::as_u64).unwrap_or_default();

@@ -6,27 +6,33 @@
 //! goes, with badges and emotes, into `ext`.
 
 use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::elements;
 use super::recording::{ExtBuilder, ParsedEntry, Recording, scalar};
 
 /// How far a comment's own time may be from its whole-second offset and still refine it.
 const REFINE_MS_MAX: i64 = 1_000;
 
+/// A file, whose comments are read one at a time.
+#[derive(Deserialize)]
+struct File<'a> {
+    #[serde(default)]
+    video: Value,
+    #[serde(borrow)]
+    comments: &'a RawValue,
+}
+
 /// Reads a whole file.
-pub fn parse(bytes: &[u8]) -> Result<Recording, serde_json::Error> {
-    let file: Value = serde_json::from_slice(bytes)?;
-    let video = file.get("video").unwrap_or(&Value::Null);
-    let mut recording = Recording {
-        title: scalar(video.get("title")),
-        zero_at: moment(video.get("created_at")),
-        ..Recording::default()
-    };
-    let comments = file.get("comments").and_then(Value::as_array);
-    for comment in comments.into_iter().flatten() {
-        recording.take(entry(comment, recording.zero_at));
-    }
-    Ok(recording)
+pub fn read(bytes: &[u8], recording: &mut Recording) -> Result<(), serde_json::Error> {
+    let File { video, comments } = serde_json::from_slice(bytes)?;
+    recording.title = scalar(video.get("title"));
+    recording.zero_at = moment(video.get("created_at"));
+    elements::for_each(comments.get().as_bytes(), |comment| {
+        recording.take(entry(&comment, recording.zero_at));
+    })
 }
 
 fn moment(value: Option<&Value>) -> Option<i64> {

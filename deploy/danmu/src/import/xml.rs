@@ -11,9 +11,8 @@ use serde_json::{Map, json};
 use super::recording::{Earliest, ExtBuilder, ParsedEntry, Recording, StyleBuilder};
 
 /// Reads a whole file.
-pub fn parse(bytes: &[u8]) -> Result<Recording, quick_xml::Error> {
+pub fn read(bytes: &[u8], recording: &mut Recording) -> Result<(), quick_xml::Error> {
     let mut reader = Reader::from_reader(bytes);
-    let mut recording = Recording::default();
     let mut earliest = Earliest::default();
     loop {
         let (attributes, text) = match reader.read_event()? {
@@ -33,7 +32,7 @@ pub fn parse(bytes: &[u8]) -> Result<Recording, quick_xml::Error> {
         recording.take(parsed.map(|(_, entry)| entry));
     }
     recording.zero_at = earliest.date().map(|date| date.saturating_mul(1_000));
-    Ok(recording)
+    Ok(())
 }
 
 fn p_attribute(tag: &BytesStart<'_>) -> Option<String> {

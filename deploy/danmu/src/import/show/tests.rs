@@ -17,9 +17,9 @@ const FILE: &str = r#"
 "#;
 
 fn plan() -> Plan {
-    let recording = Format::Jsonl.read(FILE.as_bytes()).expect("a file");
     let room = RoomId::parse("r1").expect("a room");
-    Plan::new(recording, room, Format::Jsonl, None).expect("a start")
+    let recording = Format::Jsonl.read(FILE.as_bytes(), room).expect("a file");
+    Plan::new(recording, None).expect("a start")
 }
 
 fn pace(text: &str) -> Pace {
