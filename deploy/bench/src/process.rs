@@ -105,10 +105,19 @@ impl Process {
 
     /// Resident memory, in bytes.
     pub fn resident_bytes(&self) -> Result<u64> {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most that its resident memory has been, in bytes.
+    pub fn resident_bytes_max(&self) -> Result<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> Result<u64> {
         let status = fs::read_to_string(self.proc("status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.split_whitespace().next());
-        Ok(kib.context("no VmRSS")?.parse::<u64>()? * 1_024)
+        Ok(kib.context("no such line")?.parse::<u64>()? * 1_024)
     }
 
     /// Ends it as a power cut would.

@@ -64,7 +64,9 @@ fn measure(findings: &mut Findings, size: Size, binary: &Path, shape: Shape) -> 
         "events/s",
     );
     note("CPU", per_event(server.cpu()?), "µs/event");
-    note("memory, filled", mebibytes(&server)?, "MiB");
+    note("memory, filled", mebibytes(server.resident_bytes()?), "MiB");
+    let most = mebibytes(server.resident_bytes_max()?);
+    note("memory at most, while filled", most, "MiB");
     server.kill()?;
 
     let started = Instant::now();
@@ -76,7 +78,11 @@ fn measure(findings: &mut Findings, size: Size, binary: &Path, shape: Shape) -> 
         "ms",
     );
     note("CPU of that start", server.cpu()?.as_secs_f64() * 1e3, "ms");
-    note("memory, started", mebibytes(&server)?, "MiB");
+    note(
+        "memory, started",
+        mebibytes(server.resident_bytes()?),
+        "MiB",
+    );
 
     let polls = size.of(POLLS, 40);
     let newest = |n| Cow::Owned(get(&format!("/v1/rooms/{}/events", room(shape, n))));
@@ -140,6 +146,6 @@ fn percentile(ascending: &[Duration], percent: usize) -> f64 {
     ascending[place].as_secs_f64() * 1e3
 }
 
-fn mebibytes(server: &Process) -> Result<f64> {
-    Ok(server.resident_bytes()? as f64 / f64::from(1 << 20))
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
