@@ -23,6 +23,9 @@ const STALLED_FOR: Duration = Duration::from_secs(13);
 /// How long the history is away for live reads to show that they need it not.
 const HISTORY_AWAY_FOR: Duration = Duration::from_secs(60);
 
+/// How many lines of each process are shown where something is wrong.
+const LINES_SHOWN: usize = 60;
+
 /// What may happen.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
@@ -159,7 +162,17 @@ impl Show {
     /// Everybody leaves; fails unless all that was acknowledged was read, and all that is stored is what
     /// the log says.
     fn end(self) {
-        let events = self.audience.end();
+        let events = match self.audience.end() {
+            Ok(events) => events,
+            Err(wrong) => {
+                for (name, process) in self.processes {
+                    let lines = process.kill();
+                    let last = lines.len().saturating_sub(LINES_SHOWN);
+                    eprintln!("{name}: {:#?}", &lines[last..]);
+                }
+                panic!("{wrong}");
+            }
+        };
         for (name, process) in self.processes {
             let (status, lines) = process.terminate();
             assert!(status.success(), "{name}: {lines:#?}");
