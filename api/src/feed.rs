@@ -12,7 +12,7 @@ mod room;
 mod verdicts;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::Refused;
+use crate::pace::Level;
 pub(crate) use content::Content;
 #[cfg(test)]
 pub(crate) use content::tests::holds;
@@ -63,6 +64,7 @@ struct Shared<W> {
     limits: FeedLimits,
     shards: Vec<Shard>,
     watched: AtomicUsize,
+    level: AtomicU8,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -85,6 +87,7 @@ impl<W: WindowRead> Feeds<W> {
                 limits,
                 shards: (0..SHARDS).map(|_| Shard::default()).collect(),
                 watched: AtomicUsize::new(0),
+                level: AtomicU8::new(Level::Rest as u8),
                 tasks: TaskTracker::new(),
                 stop,
             }),
@@ -98,6 +101,15 @@ impl<W: WindowRead> Feeds<W> {
 
     pub(crate) fn limits(&self) -> FeedLimits {
         self.shared.limits
+    }
+
+    /// The level at which rooms are served.
+    pub(crate) fn level(&self) -> Level {
+        Level::ALL[usize::from(self.shared.level.load(Ordering::Relaxed))]
+    }
+
+    pub(crate) fn set_level(&self, level: Level) {
+        self.shared.level.store(level as u8, Ordering::Relaxed);
     }
 
     /// Ends when the process stops.

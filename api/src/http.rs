@@ -20,6 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::answer::{self, Refused};
 use crate::directory::Directory;
 use crate::feed::{FeedLimits, Feeds};
+use crate::pace::Level;
 use crate::poll::{self, OlderReads};
 use crate::{overview, replay};
 use parameters::{Asked, Parameters};
@@ -48,6 +49,11 @@ impl<W: WindowRead, H: HistoryStore> Api<W, H> {
             older_reads: Arc::default(),
             directory: Arc::default(),
         }
+    }
+
+    /// Serves from now on at this level.
+    pub fn set_level(&self, level: Level) {
+        self.feeds.set_level(level);
     }
 
     /// Waits until nothing is read any more, which is after the stop.
@@ -130,7 +136,7 @@ async fn events<W: WindowRead, H: HistoryStore>(
     let room = parse_room(&room)?;
     let asked = Asked::from(parameters);
     let view = asked.view(&room, caller.as_deref())?;
-    let poll = asked.poll(view)?;
+    let poll = asked.poll(view, api.feeds.level())?;
     let page = poll::page(&api.feeds, &api.history, &api.older_reads, &room, poll).await?;
     Ok(answer::json_for(view, page))
 }

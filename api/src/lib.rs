@@ -3,7 +3,7 @@
 //! It reads projections and decides nothing about events. `feed` holds the rooms that are watched,
 //! rendered once; `poll`, `overview` and `directory` read it, [`ready`](Api::ready) answers a poll
 //! before any router. [`render`] writes settled events as JSON, [`overlay`] hides what moderation
-//! took, `older` pages through the history, `replay` and [`export`] show broadcasts afterwards;
+//! took, `pace` says how much of it is shown and how often, `older` pages through the history, `replay` and [`export`] show broadcasts afterwards;
 //! [`http`] gives them addresses.
 
 mod answer;
@@ -14,6 +14,7 @@ pub mod http;
 mod older;
 pub mod overlay;
 mod overview;
+mod pace;
 mod page;
 mod poll;
 mod ready;
@@ -23,3 +24,4 @@ mod totals;
 
 pub use feed::FeedLimits;
 pub use http::{Api, router};
+pub use pace::{Level, Load};

@@ -14,6 +14,7 @@ use danmu_schemas::{Generation, Position, RoomId, Seq, Settled};
 use crate::answer::Refused;
 use crate::feed::Content;
 use crate::overlay::{Overlay, View};
+use crate::pace::{self, Density};
 use crate::page::{self, From, Question, Span};
 use crate::render::{self, Place};
 
@@ -25,12 +26,20 @@ pub(crate) struct Older {
     generation: Generation,
     head: Seq,
     totals: Vec<u8>,
+    density: Density,
+    poll_after_ms: u32,
     overlay: Overlay,
     /// The first event that the feed holds, and how far the history must be.
     held_first: Seq,
     held_from: Position,
-    /// The held part of the answer, its events joined by commas.
-    held: Vec<u8>,
+    held: Written,
+}
+
+/// Events joined by commas, and how many.
+#[derive(Default)]
+struct Written {
+    bytes: Vec<u8>,
+    shown: u64,
 }
 
 /// The events before the held ones, dense from the span's beginning, and what is gone of them.
@@ -42,11 +51,13 @@ struct Part {
 impl Older {
     pub(crate) fn of(content: &Content, room: RoomId, question: Question, span: Span) -> Self {
         let held_first = content.events.first();
-        let mut held = Vec::new();
+        let pace = content.pace(&question);
+        let density = question.density(pace);
+        let mut held = Written::default();
         if span.to >= held_first {
             let after = Seq(held_first.0 - 1);
-            let events = &content.events;
-            events.write(after, span.to, question.view, &mut held);
+            let (events, sight) = (&content.events, (question.view, density));
+            held.shown = events.write(after, span.to, sight, &mut held.bytes);
         }
         Self {
             room,
@@ -55,6 +66,8 @@ impl Older {
             generation: content.generation,
             head: content.head(),
             totals: content.totals.clone(),
+            density,
+            poll_after_ms: pace.poll_after_ms,
             overlay: content.overlay.clone(),
             held_first,
             held_from: content.held_from(),
@@ -68,7 +81,7 @@ impl Older {
         windows: &W,
         history: &HistoryReader<H>,
     ) -> Result<Vec<u8>, Refused> {
-        let (span, events) = match self.events(windows, history).await {
+        let (span, events) = match self.written(windows, history).await {
             Ok(events) => (self.span, events),
             Err(refused) if refused.is_history_behind() && self.is_newest_and_held() => {
                 (self.span.beginning(self.held_first), self.held)
@@ -80,9 +93,11 @@ impl Older {
             generation: self.generation,
             head: self.head,
             totals: &self.totals,
+            poll_after_ms: self.poll_after_ms,
         };
         Ok(page::write(place, &self.question, span, |out| {
-            out.extend_from_slice(&events);
+            out.extend_from_slice(&events.bytes);
+            events.shown
         }))
     }
 
@@ -92,22 +107,34 @@ impl Older {
         windows: &W,
         history: &HistoryReader<H>,
     ) -> Result<Vec<u8>, Refused> {
-        let part = match self.read_history(history).await? {
+        Ok(self.written(windows, history).await?.bytes)
+    }
+
+    async fn written<W: WindowRead, H: HistoryStore>(
+        &self,
+        windows: &W,
+        history: &HistoryReader<H>,
+    ) -> Result<Written, Refused> {
+        let mut part = match self.read_history(history).await? {
             Some(part) => part,
             None => self.read_window(windows).await?,
         };
-        let (overlay, view) = (&part.overlay, self.question.view);
-        let mut out = Vec::new();
-        write_events(&part.events, overlay, view, Place::Live, &mut out)?;
-        if !self.held.is_empty() {
-            out.push(b',');
-            out.extend_from_slice(&self.held);
+        if self.density < Density::Full {
+            thin_out(&mut part.events, self.density)?;
         }
-        Ok(out)
+        let (overlay, view) = (&part.overlay, self.question.view);
+        let mut bytes = Vec::new();
+        write_events(&part.events, overlay, view, Place::Live, &mut bytes)?;
+        if !bytes.is_empty() && self.held.shown > 0 {
+            bytes.push(b',');
+        }
+        bytes.extend_from_slice(&self.held.bytes);
+        let shown = part.events.len() as u64 + self.held.shown;
+        Ok(Written { bytes, shown })
     }
 
     fn is_newest_and_held(&self) -> bool {
-        self.question.from == From::Newest && !self.held.is_empty()
+        self.question.from == From::Newest && self.held.shown > 0
     }
 
     /// The last seq that is wanted from elsewhere.
@@ -168,6 +195,21 @@ impl Older {
         }
         Err(Refused::history_behind())
     }
+}
+
+/// Leaves the events that a density shows.
+fn thin_out(events: &mut Vec<Settled>, density: Density) -> Result<(), DecodeError> {
+    let mut shown = Vec::with_capacity(events.len());
+    for settled in events.drain(..) {
+        let event = codec::decode_datum(&settled.datum)?;
+        let is_shown = pace::thinnest(&settled, &event.body) <= density;
+        drop(event);
+        if is_shown {
+            shown.push(settled);
+        }
+    }
+    *events = shown;
+    Ok(())
 }
 
 /// Writes events, joined by commas.

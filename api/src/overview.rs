@@ -16,6 +16,7 @@ use crate::answer::Refused;
 use crate::feed::{Content, Feeds};
 use crate::older::Older;
 use crate::overlay::View;
+use crate::pace::{Density, Level, Wanted};
 use crate::page::{From, Question, Span};
 use crate::render::Object;
 use crate::replay::state::{write_gifts, write_rules};
@@ -53,7 +54,7 @@ enum Pinned {
     None,
     /// Rendered.
     Held(Vec<u8>),
-    Older(Older),
+    Older(Box<Older>),
 }
 
 /// `GET /v1/rooms/{room}`.
@@ -139,7 +140,8 @@ impl Pinned {
         let after = Seq(seq.0.saturating_sub(1));
         if seq >= content.events.first() && seq < content.events.next() {
             let mut event = Vec::new();
-            content.events.write(after, seq, View::Public, &mut event);
+            let sight = (View::Public, Density::Full);
+            content.events.write(after, seq, sight, &mut event);
             return Self::Held(event);
         }
         let question = Question {
@@ -147,13 +149,15 @@ impl Pinned {
             limit: 1,
             behind_max: None,
             view: View::Public,
+            density: Wanted::Exactly(Density::Full),
+            level: Level::Rest,
         };
         let span = Span {
             from: after,
             begin: after,
             to: seq,
         };
-        Self::Older(Older::of(content, room.clone(), question, span))
+        Self::Older(Box::new(Older::of(content, room.clone(), question, span)))
     }
 }
 

@@ -1,17 +1,16 @@
 //! Pages: what a question asks of a room, and the answer's form.
 //!
 //! Plain functions. A [`Span`] says which seqs an answer covers: of those in `(from, to]`, the ones
-//! up to `begin` are withheld and all others are shown, so nothing is left out that is not counted.
+//! up to `begin` are withheld; of the others those are shown that the density shows, and what is left
+//! out is counted.
 
 use danmu_schemas::problem::{Problem, ProblemType};
 use danmu_schemas::{Cursor, Generation, RoomId, Seq};
 
 use crate::answer::Refused;
 use crate::overlay::View;
+use crate::pace::{Density, Level, Pace, Wanted};
 use crate::render::Object;
-
-/// How long a client waits before it asks again, where it has everything.
-const POLL_AFTER_MS: u32 = 2_000;
 
 /// A question for a page of a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +21,9 @@ pub(crate) struct Question {
     /// Withholds what is older than so many events before the head.
     pub(crate) behind_max: Option<u64>,
     pub(crate) view: View,
+    pub(crate) density: Wanted,
+    /// The level at which it is asked: pages of another level are other pages.
+    pub(crate) level: Level,
 }
 
 /// Where a page lies.
@@ -47,6 +49,22 @@ pub(crate) struct Span {
 }
 
 impl Question {
+    /// The same, keeping to what the pace allows.
+    pub(crate) fn paced(&self, pace: Pace) -> Self {
+        Self {
+            limit: self.limit.min(pace.limit_max),
+            ..*self
+        }
+    }
+
+    /// The density that answers it at a pace.
+    pub(crate) fn density(&self, pace: Pace) -> Density {
+        match self.density {
+            Wanted::Auto => pace.density,
+            Wanted::Exactly(density) => density,
+        }
+    }
+
     /// The seqs that answer it in a room that has so many events.
     pub(crate) fn span(&self, generation: Generation, head: Seq) -> Result<Span, Refused> {
         let limit = u64::from(self.limit);
@@ -131,14 +149,15 @@ pub(crate) struct Place<'a> {
     pub(crate) head: Seq,
     /// The room's totals, rendered.
     pub(crate) totals: &'a [u8],
+    pub(crate) poll_after_ms: u32,
 }
 
-/// Writes an answer whose events, joined by commas, `write_events` appends.
+/// Writes an answer whose events, joined by commas, `write_events` appends; it tells how many it did.
 pub(crate) fn write(
     place: Place<'_>,
     question: &Question,
     span: Span,
-    write_events: impl FnOnce(&mut Vec<u8>),
+    write_events: impl FnOnce(&mut Vec<u8>) -> u64,
 ) -> Vec<u8> {
     let cursor_at = |seq| {
         let generation = place.generation;
@@ -147,9 +166,10 @@ pub(crate) fn write(
     let mut out = Vec::with_capacity(256);
     let mut page = Object::begin(&mut out);
     page.string("room", place.room.as_str());
+    let mut shown = 0;
     page.value("events", |out| {
         out.push(b'[');
-        write_events(out);
+        shown = write_events(out);
         out.push(b']');
     });
     page.string("cursor", &cursor_at(span.to));
@@ -159,26 +179,48 @@ pub(crate) fn write(
     page.number("from", span.from);
     page.number("to", span.to);
     page.number("head", place.head);
-    if span.begin > span.from {
-        page.value("withheld", |out| write_withheld(span, out));
+    let withheld = Withheld {
+        max_behind: span.begin.0 - span.from.0,
+        density: span.to.0 - span.begin.0 - shown,
+    };
+    if withheld.count() > 0 {
+        page.value("withheld", |out| withheld.write(out));
     }
     page.value("totals", |out| out.extend_from_slice(place.totals));
     let is_full = span.to < place.head && !matches!(question.from, From::Before(_));
-    page.number("poll_after_ms", if is_full { 0 } else { POLL_AFTER_MS });
+    page.number(
+        "poll_after_ms",
+        if is_full { 0 } else { place.poll_after_ms },
+    );
     page.end();
     out
 }
 
-fn write_withheld(span: Span, out: &mut Vec<u8>) {
-    let count = span.begin.0 - span.from.0;
-    let mut withheld = Object::begin(out);
-    withheld.number("count", count);
-    withheld.value("by", |out| {
-        let mut by = Object::begin(out);
-        by.number("max_behind", count);
-        by.end();
-    });
-    withheld.end();
+/// How many events an answer leaves out, and why.
+struct Withheld {
+    max_behind: u64,
+    density: u64,
+}
+
+impl Withheld {
+    fn count(&self) -> u64 {
+        self.max_behind + self.density
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut withheld = Object::begin(out);
+        withheld.number("count", self.count());
+        withheld.value("by", |out| {
+            let mut by = Object::begin(out);
+            for (name, count) in [("max_behind", self.max_behind), ("density", self.density)] {
+                if count > 0 {
+                    by.number(name, count);
+                }
+            }
+            by.end();
+        });
+        withheld.end();
+    }
 }
 
 #[cfg(test)]

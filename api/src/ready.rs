@@ -14,6 +14,7 @@ use crate::answer;
 use crate::http::Api;
 use crate::http::parameters::{LIMIT_DEFAULT, LIMIT_MAX};
 use crate::overlay::View;
+use crate::pace::{Level, Wanted};
 use crate::page::{From, Question};
 
 impl<W: WindowRead, H: HistoryStore> Api<W, H> {
@@ -29,7 +30,8 @@ impl<W: WindowRead, H: HistoryStore> Api<W, H> {
         }
         let path = request.uri().path().strip_prefix("/v1/rooms/")?;
         let room = path.strip_suffix("/events")?;
-        let poll = Poll::parse(request.uri().query().unwrap_or_default())?;
+        let query = request.uri().query().unwrap_or_default();
+        let poll = Poll::parse(query, self.feeds.level())?;
         let page = self.feeds.peek(room, |feed| feed.ready(&poll.question))??;
         if page.is_empty && poll.waits {
             return None;
@@ -45,10 +47,11 @@ struct Poll {
 }
 
 impl Poll {
-    fn parse(query: &str) -> Option<Self> {
+    fn parse(query: &str, level: Level) -> Option<Self> {
         let mut from = None;
         let mut limit = None;
         let mut waits = None;
+        let mut density = None;
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             match parameter.split_once('=')? {
                 ("after", cursor) if from.is_none() => {
@@ -58,7 +61,7 @@ impl Poll {
                 ("wait", seconds) if waits.is_none() => {
                     waits = Some(matches!(seconds.parse(), Ok(1_u8..=30)));
                 }
-                ("density", "auto" | "full") => {}
+                ("density", name) if density.is_none() => density = Some(Wanted::parse(name)?),
                 _ => return None,
             }
         }
@@ -68,6 +71,8 @@ impl Poll {
             limit,
             behind_max: None,
             view: View::Public,
+            density: density.unwrap_or(Wanted::Auto),
+            level,
         };
         let is_valid = (1..=LIMIT_MAX).contains(&limit);
         is_valid.then_some(Self {

@@ -19,7 +19,8 @@ use super::verdicts::Verdicts;
 use crate::answer::Refused;
 use crate::overlay::{self, Overlay};
 use crate::overview;
-use crate::page::{self, Place, Question, Span};
+use crate::pace::{Density, Pace};
+use crate::page::{self, From, Place, Question, Span};
 use crate::totals::write_totals;
 
 /// The most pages of a room that are kept.
@@ -38,6 +39,7 @@ pub(crate) struct Content {
     pub(crate) state: Option<Arc<StoredState>>,
     /// The room's totals, rendered.
     pub(crate) totals: Vec<u8>,
+    viewers: u64,
     /// The overview, once it was asked for.
     pub(crate) overview: Option<Bytes>,
     /// Up to where the room's chunks have been taken in.
@@ -68,6 +70,7 @@ pub(crate) struct News {
     core: StateCore,
     state: Arc<StoredState>,
     totals: Vec<u8>,
+    viewers: u64,
     chunks: Vec<Arc<PackedChunk>>,
 }
 
@@ -89,6 +92,7 @@ impl News {
         Ok(Some(Self {
             core,
             totals,
+            viewers,
             chunks,
             state,
         }))
@@ -123,6 +127,7 @@ impl Content {
             verdicts: Verdicts::default(),
             state: None,
             totals,
+            viewers: 0,
             overview: None,
             read_to: Position::BEGIN,
             bytes_max,
@@ -146,11 +151,13 @@ impl Content {
         self.events.first_position().unwrap_or(self.read_to)
     }
 
-    /// Takes in news, a chunk at a time, and lets older events go where there are too many.
-    pub(crate) fn take(&mut self, news: News, unpacker: &mut Unpacker) -> Result<(), DecodeError> {
+    /// Takes in news, a chunk at a time, and lets older events go where there are too many; how many
+    /// events there were.
+    pub(crate) fn take(&mut self, news: News, unpacker: &mut Unpacker) -> Result<u64, DecodeError> {
         let news_head = (news.core.generation, news.core.last_seq);
-        if news_head < (self.generation, self.head()) {
-            return Ok(());
+        let head = (self.generation, self.head());
+        if news_head < head {
+            return Ok(0);
         }
         if news.core.generation > self.generation {
             self.generation = news.core.generation;
@@ -167,10 +174,16 @@ impl Content {
         self.trim(news.core.clock);
         self.state = Some(news.state);
         self.totals = news.totals;
+        self.viewers = news.viewers;
         self.overview = None;
         self.pages.clear();
         self.pages_bytes = 0;
-        Ok(())
+        let before = if head.0 == self.generation {
+            head.1.0
+        } else {
+            0
+        };
+        Ok(self.head().0 - before)
     }
 
     fn take_chunk(&mut self, header: &ChunkHeader, body: &ChunkBody) -> Result<(), DecodeError> {
@@ -224,13 +237,28 @@ impl Content {
         if let Some(page) = self.ready(question) {
             return Ok(Found::Page(page.clone()));
         }
-        let span = question.span(self.generation, self.head())?;
+        if !question.density.is_served_at(question.level) {
+            return Err(Refused::overloaded());
+        }
+        let pace = self.pace(question);
+        let paced = question.paced(pace);
+        let density = question.density(pace);
+        let mut span = paced.span(self.generation, self.head())?;
         if span.begin < span.to && span.begin.next() < self.events.first() {
             return Ok(Found::Older(span));
         }
-        let body = page::write(self.place(room), question, span, |out| {
-            if span.begin < span.to {
-                self.events.write(span.begin, span.to, question.view, out);
+        if density < Density::Full
+            && span.begin < span.to
+            && matches!(question.from, From::After(_))
+        {
+            // What is not shown does not count: who follows a busy room must keep up with it.
+            span.to = self.events.reach(span.begin, paced.limit.into(), density);
+        }
+        let sight = (question.view, density);
+        let body = page::write(self.place(room, pace), question, span, |out| {
+            match span.begin < span.to {
+                true => self.events.write(span.begin, span.to, sight, out),
+                false => 0,
             }
         });
         let page = Page {
@@ -241,8 +269,14 @@ impl Content {
         Ok(Found::Page(page))
     }
 
-    fn place<'a>(&'a self, room: &'a RoomId) -> Place<'a> {
+    /// The pace at which a question is answered.
+    pub(crate) fn pace(&self, question: &Question) -> Pace {
+        Pace::of(question.level, self.viewers)
+    }
+
+    fn place<'a>(&'a self, room: &'a RoomId, pace: Pace) -> Place<'a> {
         Place {
+            poll_after_ms: pace.poll_after_ms,
             room,
             generation: self.generation,
             head: self.head(),

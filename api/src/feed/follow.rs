@@ -14,9 +14,8 @@ use super::content::News;
 use super::room::{Held, RoomFeed};
 use super::{FeedLimits, Feeds, verdicts};
 use crate::answer::Refused;
+use crate::pace;
 
-/// The least time between two reads of a room: changes that are closer are taken in together.
-const READ_EVERY: Duration = Duration::from_millis(20);
 /// The most events that are read at once: beyond as many no verdict is held, and far fewer events are.
 const EVENTS_MAX: usize = verdicts::KEPT_LEN_MAX;
 /// When windows that did not answer are asked again.
@@ -101,13 +100,15 @@ async fn read_on<W: WindowRead>(
     loop {
         let window = windows.since(&feed.room, feed.read_to()).await?;
         let version = window.version;
+        let mut events = 0;
         if window.slot_position.is_none() {
             feed.is_unknown();
         } else {
             let news = News::of(window, EVENTS_MAX).map_err(Refused::from)?;
-            feed.take(news, &mut unpacker, room_bytes_max)?;
+            events = feed.take(news, &mut unpacker, room_bytes_max)?;
         }
-        let next_read = Instant::now() + READ_EVERY;
+        // Changes that are closer are taken in together.
+        let next_read = Instant::now() + Duration::from_millis(pace::flush_after_ms(events));
         loop {
             tokio::select! {
                 told = watch.changed(version) => break told?,

@@ -13,6 +13,7 @@ use danmu_schemas::fact::Moderation;
 use danmu_schemas::{Body, Position, RoomEvent, Seq, Settled};
 
 use crate::overlay::{Gone, View};
+use crate::pace::{self, Density};
 use crate::render::{self, Place};
 
 /// The length at which a block is closed, at most: what leaves a room at once.
@@ -47,6 +48,8 @@ struct Entry {
     kept: u32,
     at: i64,
     is_comment: bool,
+    /// The thinnest density that shows it.
+    thinnest: Density,
 }
 
 impl Rendered {
@@ -100,6 +103,7 @@ impl Rendered {
             kept: kept as u32,
             at: settled.at,
             is_comment: matches!(event.body, Body::Comment(_)),
+            thinnest: pace::thinnest(settled, &event.body),
         });
         self.bytes += block.bytes.len() - before;
         self.next = settled.seq.next();
@@ -165,22 +169,74 @@ impl Rendered {
         self.gone.retain(|seq, _| *seq >= first);
     }
 
-    /// Appends the events after `after` up to and with `to`, joined by commas. All must be held.
-    pub(crate) fn write(&self, after: Seq, to: Seq, view: View, out: &mut Vec<u8>) {
+    /// The seq up to which a density shows `limit` events after `after`; the last one's where there are
+    /// fewer. What comes after `after` must be held.
+    pub(crate) fn reach(&self, after: Seq, limit: u64, density: Density) -> Seq {
+        assert!(after.next() >= self.first(), "held");
+        let from_block = self.blocks.partition_point(|block| block.last() <= after);
+        let blocks = self.blocks.range(from_block..);
+        let entries = blocks.flat_map(|block| block.with_seqs());
+        let shown = entries.filter(|(seq, entry)| *seq > after && entry.thinnest <= density);
+        // Up to before the first one too many.
+        let beyond = shown.map(|(seq, _)| seq).nth(limit as usize);
+        Seq(beyond.unwrap_or(self.next).0 - 1)
+    }
+
+    /// Appends those of the events after `after` up to and with `to` that a density shows, joined by
+    /// commas; how many these are. All must be held.
+    pub(crate) fn write(
+        &self,
+        after: Seq,
+        to: Seq,
+        (view, density): (View, Density),
+        out: &mut Vec<u8>,
+    ) -> u64 {
         assert!(after.next() >= self.first() && to < self.next, "all held");
-        let mut written = after;
+        let mut seen = after;
+        let mut shown = 0;
         let from_block = self.blocks.partition_point(|block| block.last() <= after);
         for block in self.blocks.range(from_block..) {
-            if written >= to {
-                return;
-            }
-            if written > after {
-                out.push(b',');
+            if seen >= to {
+                break;
             }
             let last = block.last().min(to);
-            self.write_of(block, written.next()..=last, view, out);
-            written = last;
+            let seqs = seen.next()..=last;
+            if density < Density::Full {
+                shown += self.write_thinned(block, seqs, (view, density), shown, out);
+            } else {
+                if shown > 0 {
+                    out.push(b',');
+                }
+                shown += last.0 - seen.0;
+                self.write_of(block, seqs, view, out);
+            }
+            seen = last;
         }
+        shown
+    }
+
+    /// Appends a block's events that the density shows, where `before` were written before them.
+    fn write_thinned(
+        &self,
+        block: &Block,
+        seqs: RangeInclusive<Seq>,
+        (view, density): (View, Density),
+        before: u64,
+        out: &mut Vec<u8>,
+    ) -> u64 {
+        let mut shown = 0;
+        for n in block.place(*seqs.start())..=block.place(*seqs.end()) {
+            if block.entries[n].thinnest > density {
+                continue;
+            }
+            if before + shown > 0 {
+                out.push(b',');
+            }
+            let seq = block.seq(n);
+            self.write_of(block, seq..=seq, view, out);
+            shown += 1;
+        }
+        shown
     }
 
     fn write_of(&self, block: &Block, seqs: RangeInclusive<Seq>, view: View, out: &mut Vec<u8>) {
@@ -216,6 +272,10 @@ impl Block {
             entries.push(Entry { end, ..*entry });
         }
         (self.bytes, self.entries) = (bytes, entries);
+    }
+
+    fn with_seqs(&self) -> impl Iterator<Item = (Seq, &Entry)> {
+        (self.first.0..).map(Seq).zip(&self.entries)
     }
 
     fn seq(&self, n: usize) -> Seq {

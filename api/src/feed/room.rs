@@ -162,22 +162,24 @@ impl RoomFeed {
         }
     }
 
-    /// Takes in what the windows say of the room; `None` for a room that its slot does not have.
+    /// Takes in what the windows say of the room, `None` for a room that its slot does not have; how
+    /// many events it brought.
     pub(super) fn take(
         &self,
         news: Option<News>,
         unpacker: &mut Unpacker,
         bytes_max: usize,
-    ) -> Result<(), Refused> {
+    ) -> Result<u64, Refused> {
         let mut held = self.write();
         if !matches!(&*held, Held::Room(_)) {
             *held = Held::Room(Box::new(Content::empty(bytes_max)));
         }
-        if let (Held::Room(content), Some(news)) = (&mut *held, news) {
-            content.take(news, unpacker)?;
-        }
+        let events = match (&mut *held, news) {
+            (Held::Room(content), Some(news)) => content.take(news, unpacker)?,
+            _ => 0,
+        };
         self.changed(held);
-        Ok(())
+        Ok(events)
     }
 
     /// Tells those who wait that the windows do not know the room's slot; what is held stays.

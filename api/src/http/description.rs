@@ -12,10 +12,9 @@ use danmu_schemas::problem::ProblemType;
 use serde_json::{Value, json};
 use utoipa::openapi::{OpenApi, Required, schema::Object};
 
-use super::parameters::{
-    BEHIND_MAX, DENSITIES, IDS_MAX, LIMIT_DEFAULT, LIMIT_MAX, PART_MAX, WAIT_S_MAX,
-};
+use super::parameters::{BEHIND_MAX, IDS_MAX, LIMIT_DEFAULT, LIMIT_MAX, PART_MAX, WAIT_S_MAX};
 use crate::export::Format;
+use crate::pace::{HIGH_PER_S, LOW_PER_S, NORMAL_PER_S, Wanted};
 
 const ROOM: &str = "/v1/rooms/{room}";
 const BROADCAST: &str = "/v1/rooms/{room}/broadcasts/{broadcast}";
@@ -82,7 +81,7 @@ pub(super) fn users() -> Described {
 /// `GET …/events`.
 pub(super) fn events() -> Described {
     let example = json!({"room": "demo", "events": [comment()], "cursor": "1:42", "from": 30, "to": 42,
-        "head": 42, "withheld": {"count": 11, "by": {"max_behind": 11}}, "totals": totals(),
+        "head": 42, "withheld": {"count": 11, "by": {"density": 11}}, "totals": totals(),
         "poll_after_ms": 2_000});
     of_room(&format!("{ROOM}/events"), "readEvents", "live")
         .says(
@@ -96,11 +95,11 @@ pub(super) fn events() -> Described {
         .parameter(query("before", "Pages backwards. Not with `after`.", reference("Cursor")))
         .parameter(limit("events"))
         .parameter(query("wait", "How long to wait for news, in seconds.", defaulting(integer("", 0..=WAIT_S_MAX), json!(0))))
-        .parameter(query("density", "How many of a busy room's events; all are served for now.", defaulting(word("", &DENSITIES), json!("auto"))))
+        .parameter(density())
         .parameter(query("max_behind", "Withholds what is older than the last so many events.", integer("", 0..=BEHIND_MAX)))
         .parameter(view())
         .answers(Answer::json("A page.", "Page", example))
-        .problems(&[ProblemType::RoomReplaced, ProblemType::HistoryBehind])
+        .problems(&[ProblemType::RoomReplaced, ProblemType::HistoryBehind, ProblemType::Overloaded])
 }
 
 /// `GET …/verdicts`.
@@ -224,6 +223,21 @@ fn of_broadcast(of: &str, operation_id: &str) -> Described {
 fn limit(of: &str) -> utoipa::openapi::path::ParameterBuilder {
     let limit = defaulting(integer("", 1..=LIMIT_MAX), json!(LIMIT_DEFAULT));
     query("limit", &format!("The most {of}."), limit)
+}
+
+fn density() -> utoipa::openapi::path::ParameterBuilder {
+    let about = format!(
+        "How much of a busy room: all of it, or at most {HIGH_PER_S}, {NORMAL_PER_S} or {LOW_PER_S} comments \
+         a second, the same for everybody; `auto` is what suits the room and the load. Likes are left out \
+         first, then gifts that only extend a combo, then comments, nothing else; `withheld` tells how \
+         many. Ask for `full` with the same `after` to get them; under heavy load that is a 503 \
+         `overloaded`."
+    );
+    query(
+        "density",
+        &about,
+        defaulting(word("", &Wanted::NAMES), json!("auto")),
+    )
 }
 
 fn view() -> utoipa::openapi::path::ParameterBuilder {

@@ -12,6 +12,7 @@ use danmu_schemas::{Caller, Cursor, EventId, Role, RoomId, Seq};
 use crate::answer::Refused;
 use crate::export::Format;
 use crate::overlay::View;
+use crate::pace::{Level, Wanted};
 use crate::page::{From, Question};
 
 /// The most events in a page.
@@ -26,9 +27,6 @@ pub(super) const IDS_MAX: usize = 50;
 pub(super) const PART_MAX: i64 = 10_000;
 /// The furthest behind a room's head: more than any room has events.
 pub(super) const BEHIND_MAX: u64 = i64::MAX as u64;
-/// The densities. All are served in full: nothing is thinned out yet.
-pub(super) const DENSITIES: [&str; 5] = ["auto", "full", "high", "normal", "low"];
-
 /// The parameters of a query, in its order.
 pub(super) type Parameters = Query<Vec<(String, String)>>;
 
@@ -43,12 +41,8 @@ impl std::convert::From<Parameters> for Asked {
 
 impl Asked {
     /// The page of a room's events, and how long to wait for news.
-    pub(super) fn poll(&self, view: View) -> Result<(Question, Duration), Refused> {
-        let density = self.text("density")?.unwrap_or("auto");
-        if !DENSITIES.contains(&density) {
-            let detail = format!("density is one of {}", DENSITIES.join(", "));
-            return Err(Refused::bad_request(detail));
-        }
+    pub(super) fn poll(&self, view: View, level: Level) -> Result<(Question, Duration), Refused> {
+        let density = self.density()?;
         let from = match (self.cursor("after")?, self.cursor("before")?) {
             (None, None) => From::Newest,
             (Some(after), None) => From::After(after),
@@ -62,8 +56,18 @@ impl Asked {
             limit: self.limit()?,
             behind_max: self.max_behind()?,
             view,
+            density,
+            level,
         };
         Ok((question, self.wait()?))
+    }
+
+    fn density(&self) -> Result<Wanted, Refused> {
+        let known = Wanted::parse(self.text("density")?.unwrap_or("auto"));
+        known.ok_or_else(|| {
+            let names = Wanted::NAMES.join(", ");
+            Refused::bad_request(format!("density is one of {names}"))
+        })
     }
 
     /// Whose view is asked for: a room as it was live is for those who may moderate it.

@@ -8,6 +8,8 @@ fn span(from: From, limit: u16, behind_max: Option<u64>, head: u64) -> Option<(u
         limit,
         behind_max,
         view: View::Public,
+        density: Wanted::Auto,
+        level: Level::Rest,
     };
     let span = question.span(GENERATION, Seq(head)).ok()?;
     Some((span.from.0, span.begin.0, span.to.0))

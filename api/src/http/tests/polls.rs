@@ -1,5 +1,6 @@
 //! Pages of a room, as it goes on.
 
+use crate::Level;
 use std::time::Duration;
 
 use danmu_projections::WindowRead;
@@ -436,6 +437,59 @@ async fn a_ready_page_is_the_same_bytes_as_the_routed_one() {
             .insert(header, axum::http::HeaderValue::from_static("x"));
         assert!(server.api.ready(&request).is_none(), "{header}");
     }
+}
+
+#[tokio::test]
+async fn what_a_density_leaves_out_is_counted() {
+    let server = Server::start(vec![comment("a"), likes(), comment("b"), likes()]).await;
+    let page = server
+        .json(&format!("{EVENTS}?after=0&density=high"))
+        .await
+        .1;
+    assert_eq!(seqs(&page), [1, 3]);
+    assert_eq!(page["to"], 4);
+    assert_eq!(
+        page["withheld"],
+        serde_json::json!({"count": 2, "by": {"density": 2}})
+    );
+    assert_eq!(page["poll_after_ms"], 2_000);
+    let behind = format!("{EVENTS}?after=0&density=high&max_behind=3");
+    let page = server.json(&behind).await.1;
+    assert_eq!(seqs(&page), [3]);
+    let by = serde_json::json!({"max_behind": 1, "density": 2});
+    assert_eq!(page["withheld"], serde_json::json!({"count": 3, "by": by}));
+    let one = server
+        .json(&format!("{EVENTS}?after=0&density=high&limit=1"))
+        .await
+        .1;
+    assert_eq!(seqs(&one), [1], "what is not shown does not fill a page");
+    assert_eq!((&one["to"], &one["poll_after_ms"]), (&2.into(), &0.into()));
+}
+
+#[tokio::test]
+async fn a_loaded_server_serves_less_and_never_thins_what_was_asked_for_in_full() {
+    let server = Server::start(vec![comment("a"), likes()]).await;
+    let (auto, full) = (
+        format!("{EVENTS}?after=0"),
+        format!("{EVENTS}?after=0&density=full"),
+    );
+    assert_eq!(seqs(&server.json(&auto).await.1), [1, 2]);
+    server.api.set_level(Level::Busy);
+    assert_eq!(seqs(&server.json(&full).await.1), [1, 2]);
+    server.api.set_level(Level::Strained);
+    let page = server.json(&auto).await.1;
+    assert_eq!(
+        (seqs(&page), &page["poll_after_ms"]),
+        (vec![1], &3_000.into())
+    );
+    let (status, problem) = server.json(&full).await;
+    assert_eq!(
+        (status, &problem["type"]),
+        (503, &"urn:danmu:problem:overloaded".into())
+    );
+    assert!(server.api.ready(&get(&auto)).is_some());
+    server.api.set_level(Level::Rest);
+    assert_eq!(seqs(&server.json(&auto).await.1), [1, 2]);
 }
 
 /// Waits until the room's feed has so many events.

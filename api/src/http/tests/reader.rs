@@ -1,8 +1,8 @@
 //! Law: readers who ask at random, while the room goes on, see each event once, in order, or are
-//! told how many were withheld.
+//! told how many were withheld; and what a density shows is the same for all.
 
-use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use danmu_projections::windows::WindowLimits;
@@ -16,6 +16,9 @@ const EVENTS: &str = "/v1/rooms/r1/events";
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How much happens.
 const STEPS: u64 = 40;
+
+/// What was shown and what was not, by density and seq.
+type Shown = RefCell<BTreeMap<(&'static str, u64), bool>>;
 
 #[tokio::test]
 async fn readers_miss_and_repeat_nothing() {
@@ -32,11 +35,12 @@ async fn readers_miss_and_repeat_nothing() {
         server.happen("r1", vec![comment("first")]).await;
         let rng = |n: u64| fastrand::Rng::with_seed(seed * 10 + n);
         let end = Cell::new(None);
+        let shown = Shown::default();
         let everybody = async {
             tokio::join!(
                 write(&server, rng(0), &end),
-                read_forwards(&server, rng(1), &end),
-                read_forwards(&server, rng(2), &end),
+                read_forwards(&server, rng(1), (&end, &shown)),
+                read_forwards(&server, rng(2), (&end, &shown)),
                 read_backwards(&server, rng(3)),
             );
         };
@@ -53,6 +57,7 @@ async fn write(server: &Server, mut rng: fastrand::Rng, end: &Cell<Option<u64>>)
         let many = rng.u64(1..5);
         let bodies = (0..many).map(|_| match rng.u8(..8) {
             0 => delete(rng.u64(1..=last)),
+            1 | 2 => likes(),
             _ => comment("x"),
         });
         let bodies = bodies.collect();
@@ -67,7 +72,11 @@ async fn write(server: &Server, mut rng: fastrand::Rng, end: &Cell<Option<u64>>)
     end.set(Some(last));
 }
 
-async fn read_forwards(server: &Server, mut rng: fastrand::Rng, end: &Cell<Option<u64>>) {
+async fn read_forwards(
+    server: &Server,
+    mut rng: fastrand::Rng,
+    (end, shown): (&Cell<Option<u64>>, &Shown),
+) {
     let mut cursor = "0".to_owned();
     let mut to = 0;
     loop {
@@ -75,7 +84,10 @@ async fn read_forwards(server: &Server, mut rng: fastrand::Rng, end: &Cell<Optio
         if rng.bool() {
             path += "&wait=1";
         }
-        if rng.u8(..4) == 0 {
+        let density = ["full", "auto", "high", "low"][rng.usize(..4)];
+        path += &format!("&density={density}");
+        let skips = rng.u8(..4) == 0;
+        if skips {
             path += &format!("&max_behind={}", rng.u16(..10));
         }
         let (status, page) = server.json(&path).await;
@@ -85,8 +97,17 @@ async fn read_forwards(server: &Server, mut rng: fastrand::Rng, end: &Cell<Optio
         let seen = seqs(&page);
         let withheld = page["withheld"]["count"].as_u64().unwrap_or(0);
         let from = page["from"].as_u64().expect("a seq");
-        let expected: Vec<u64> = (from + withheld + 1..=to).collect();
-        assert_eq!(seen, expected, "{path}: {page}");
+        let is_seen = |seq: &u64| seen.contains(seq);
+        let expected: Vec<u64> = (from + 1..=to).filter(is_seen).collect();
+        assert_eq!(seen, expected, "in order: {path}: {page}");
+        assert_eq!(withheld, to - from - seen.len() as u64, "{path}: {page}");
+        for seq in from + 1..=to {
+            let key = (density, seq);
+            if !skips {
+                let before = *shown.borrow_mut().entry(key).or_insert(is_seen(&seq));
+                assert_eq!(is_seen(&seq), before, "{key:?}: {page}");
+            }
+        }
         cursor = page["cursor"].as_str().expect("a cursor").to_owned();
         if end.get() == Some(to) {
             return;

@@ -10,7 +10,7 @@ use danmu_projections::windows::{RefillOptions, WindowLimits};
 use danmu_projections::{
     EmbeddedHistory, HistoryReader, HistoryWriter, MemoryWindows, Projection, SlotStep, Windows,
 };
-use danmu_schemas::event::{Body, Comment, Delete, Style, Target, User};
+use danmu_schemas::event::{Body, Comment, Delete, Likes, Style, Target, User};
 use danmu_schemas::{Caller, EventId, LogIdentity, Position, Role, RoomEvent, RoomId, Slot, codec};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -84,6 +84,13 @@ pub fn comment(text: &'static str) -> Body<'static> {
         style: Style::default(),
         reply_to: None,
         ext: Vec::new(),
+    })
+}
+
+pub fn likes() -> Body<'static> {
+    Body::Likes(Likes {
+        count: 3,
+        source: "s".into(),
     })
 }
 
