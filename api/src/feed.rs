@@ -13,10 +13,11 @@ mod verdicts;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use danmu_projections::WindowRead;
+use danmu_schemas::chunk::Unpacker;
 use danmu_schemas::{RoomId, Slot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,6 +66,8 @@ struct Shared<W> {
     shards: Vec<Shard>,
     watched: AtomicUsize,
     level: AtomicU8,
+    /// Those that nobody has at the moment.
+    unpackers: Mutex<Vec<Unpacker>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -88,6 +91,7 @@ impl<W: WindowRead> Feeds<W> {
                 shards: (0..SHARDS).map(|_| Shard::default()).collect(),
                 watched: AtomicUsize::new(0),
                 level: AtomicU8::new(Level::Rest as u8),
+                unpackers: Mutex::default(),
                 tasks: TaskTracker::new(),
                 stop,
             }),
@@ -110,6 +114,20 @@ impl<W: WindowRead> Feeds<W> {
 
     pub(crate) fn set_level(&self, level: Level) {
         self.shared.level.store(level as u8, Ordering::Relaxed);
+    }
+
+    /// Lends what unpacks chunks. One holds some 100 KB, so there are as many as are used at once and
+    /// not one for each room.
+    fn with_unpacker<T>(&self, unpack: impl FnOnce(&mut Unpacker) -> T) -> T {
+        let mut unpacker = self.unpackers().pop().unwrap_or_default();
+        let unpacked = unpack(&mut unpacker);
+        self.unpackers().push(unpacker);
+        unpacked
+    }
+
+    fn unpackers(&self) -> MutexGuard<'_, Vec<Unpacker>> {
+        let unpackers = self.shared.unpackers.lock();
+        unpackers.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends when the process stops.
@@ -199,3 +217,6 @@ impl<W: WindowRead> Feeds<W> {
         &self.shared.shards[usize::from(Slot::of(room).number()) % SHARDS]
     }
 }
+
+#[cfg(test)]
+mod tests;

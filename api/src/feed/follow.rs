@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use danmu_projections::{RoomWatch, StoreError, WindowRead};
-use danmu_schemas::chunk::Unpacker;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use super::content::News;
@@ -91,7 +90,6 @@ async fn read_on<W: WindowRead>(
         room_bytes_max,
         ..
     } = feeds.limits();
-    let mut unpacker = Unpacker::new();
     let mut watch = windows.watch(&feed.room).await?;
     let every = idle_after / IDLE_LOOKS;
     let mut looks = interval_at(Instant::now() + every, every);
@@ -105,7 +103,7 @@ async fn read_on<W: WindowRead>(
             feed.is_unknown();
         } else {
             let news = News::of(window, EVENTS_MAX).map_err(Refused::from)?;
-            events = feed.take(news, &mut unpacker, room_bytes_max)?;
+            events = feeds.with_unpacker(|unpacker| feed.take(news, unpacker, room_bytes_max))?;
         }
         // Changes that are closer are taken in together.
         let next_read = Instant::now() + Duration::from_millis(pace::flush_after_ms(events));
