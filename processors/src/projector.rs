@@ -267,14 +267,12 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
 
     /// Makes everything that was appended what the projection goes on from.
     pub async fn checkpoint_all(&mut self, now_ms: u64) -> Result<(), ProjectorError> {
-        for (slot, held) in &mut self.slots {
-            if held.at > held.checkpointed {
-                self.projection.checkpoint(*slot, held.at).await?;
-                held.was_checkpointed(now_ms, &self.options);
-            }
-        }
+        let failed = self.checkpoint_where(|_| true, now_ms).await;
         self.tell();
-        Ok(())
+        match failed.into_iter().next() {
+            Some((_, error)) => Err(error.into()),
+            None => Ok(()),
+        }
     }
 
     /// The projection, where nothing more is to be read.

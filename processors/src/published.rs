@@ -17,7 +17,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use danmu_log::{AppendError, Lane, LogWriter, NewRecord, Routes};
-use danmu_projections::projection::{Appended, Loaded, Projection, SlotStep, StoreError};
+use danmu_projections::projection::{Appended, Loaded, Projection, SlotStep, StoreError, outcomes};
 use danmu_schemas::{Partition, Position, RoomId, Slot, codec};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, poll};
@@ -102,6 +102,29 @@ where
         }
     }
 
+    async fn publish(&mut self, slot: Slot, calls: Vec<Vec<NewRecord>>) -> Result<(), StoreError> {
+        for records in calls {
+            self.hand_over(slot, records).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was handed over of a slot is answered.
+    async fn is_published(&mut self, slot: Slot) -> Result<(), StoreError> {
+        let is_waiting = |slots: &BTreeMap<Slot, OpenSlot>| {
+            let open = slots.get(&slot);
+            open.is_some_and(|open| open.unanswered > 0)
+        };
+        while is_waiting(&self.slots) {
+            self.take_answer().await;
+        }
+        self.check(slot)?;
+        match self.slots.contains_key(&slot) {
+            true => Ok(()),
+            false => Err(unavailable("the slot is not open")),
+        }
+    }
+
     /// Takes the answers that are there.
     fn take_answers(&mut self) {
         while let Some(Some(answered)) = self.sending.next().now_or_never() {
@@ -147,58 +170,78 @@ where
     P: Projection,
     W: LogWriter + Clone + 'static,
 {
-    async fn open(&mut self, slot: Slot) -> Result<Position, StoreError> {
-        self.slots.remove(&slot);
-        let position = self.projection.open(slot).await?;
-        self.opened += 1;
-        let open = OpenSlot {
-            number: self.opened,
-            unanswered: 0,
-            failed: None,
-        };
-        self.slots.insert(slot, open);
-        Ok(position)
-    }
-
-    async fn load(&mut self, slot: Slot, rooms: &[RoomId]) -> Result<Loaded, StoreError> {
-        self.projection.load(slot, rooms).await
-    }
-
-    async fn append(&mut self, step: SlotStep) -> Result<Appended, StoreError> {
-        let slot = step.slot;
-        self.take_answers();
-        self.check(slot)?;
-        if !self.slots.contains_key(&slot) {
-            return Ok(Appended::Other(None));
+    async fn open_all(&mut self, slots: &[Slot]) -> Vec<Result<Position, StoreError>> {
+        for slot in slots {
+            self.slots.remove(slot);
         }
-        let calls = calls(&step);
-        let appended = self.projection.append(step).await?;
-        match appended {
-            // Of a step that was taken before it is not known here whether it was published.
-            Appended::Stored | Appended::Already => {
-                for records in calls {
-                    self.hand_over(slot, records).await?;
-                }
-            }
-            // Nothing was taken: whoever opens the slot again settles these records again.
-            Appended::Other(_) => {}
-        }
-        Ok(appended)
-    }
-
-    async fn checkpoint(&mut self, slot: Slot, to: Position) -> Result<(), StoreError> {
-        while self
-            .slots
-            .get(&slot)
-            .is_some_and(|open| open.unanswered > 0)
+        let opened = self.projection.open_all(slots).await;
+        for (slot, _) in slots
+            .iter()
+            .zip(&opened)
+            .filter(|(_, opened)| opened.is_ok())
         {
-            self.take_answer().await;
+            self.opened += 1;
+            let open = OpenSlot {
+                number: self.opened,
+                unanswered: 0,
+                failed: None,
+            };
+            self.slots.insert(*slot, open);
         }
-        self.check(slot)?;
-        if !self.slots.contains_key(&slot) {
-            return Err(unavailable("the slot is not open"));
+        opened
+    }
+
+    async fn load_all(
+        &mut self,
+        wanted: &[(Slot, Vec<RoomId>)],
+    ) -> Vec<Result<Loaded, StoreError>> {
+        self.projection.load_all(wanted).await
+    }
+
+    async fn append_all(&mut self, steps: Vec<SlotStep>) -> Vec<Result<Appended, StoreError>> {
+        self.take_answers();
+        let mut known = Vec::with_capacity(steps.len());
+        let mut passed_on = Vec::with_capacity(steps.len());
+        let mut publishing = Vec::with_capacity(steps.len());
+        for step in steps {
+            let known_of_it = match self.check(step.slot) {
+                Err(error) => Some(Err(error)),
+                Ok(()) if !self.slots.contains_key(&step.slot) => Some(Ok(Appended::Other(None))),
+                Ok(()) => None,
+            };
+            if known_of_it.is_none() {
+                publishing.push((step.slot, calls(&step)));
+                passed_on.push(step);
+            }
+            known.push(known_of_it);
         }
-        self.projection.checkpoint(slot, to).await
+        let mut appended = self.projection.append_all(passed_on).await;
+        for ((slot, calls), appended) in publishing.into_iter().zip(&mut appended) {
+            // Of a step that was taken before it is not known here whether it was published. Where
+            // nothing was taken, whoever opens the slot again settles these records again.
+            if let Ok(Appended::Stored | Appended::Already) = appended
+                && let Err(error) = self.publish(slot, calls).await
+            {
+                *appended = Err(error);
+            }
+        }
+        outcomes(known, appended)
+    }
+
+    async fn checkpoint_all(
+        &mut self,
+        reached: &[(Slot, Position)],
+    ) -> Vec<Result<(), StoreError>> {
+        let mut known = Vec::with_capacity(reached.len());
+        let mut published = Vec::with_capacity(reached.len());
+        for (slot, to) in reached {
+            let is_published = self.is_published(*slot).await;
+            if is_published.is_ok() {
+                published.push((*slot, *to));
+            }
+            known.push(is_published.err().map(Err));
+        }
+        outcomes(known, self.projection.checkpoint_all(&published).await)
     }
 }
 

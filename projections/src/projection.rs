@@ -10,6 +10,7 @@ use bytes::Bytes;
 use danmu_schemas::fact::Fact;
 use danmu_schemas::state::Field;
 use danmu_schemas::{Generation, Position, RoomId, Seq, Settled, Slot, Unsettled};
+use futures_util::stream::{self, StreamExt};
 
 /// A read model fed from the log, a slot at a time.
 ///
@@ -20,31 +21,55 @@ use danmu_schemas::{Generation, Position, RoomId, Seq, Settled, Slot, Unsettled}
 ///
 /// One value serves one owner: two processors hold two of them over the same store, and neither can
 /// make the store wrong, however late its calls arrive. After any error but [`StoreError::OtherLog`]
-/// the owner calls `open` again and goes on from there.
+/// the owner opens the slot again and goes on from there.
+///
+/// A call is about any number of slots, each at most once, so that an adapter over a server has them
+/// under way together. It gives an outcome for each in their order, and what befalls one slot is no
+/// other's outcome.
 pub trait Projection: Send {
-    /// Drops whatever is held of the slot and says how far the store is: the records after that
+    /// Drops whatever is held of the slots and says how far the store is: the records after that
     /// position are still to be settled. A slot that is new stands at [`Position::BEGIN`].
-    fn open(&mut self, slot: Slot) -> impl Future<Output = Result<Position, StoreError>> + Send;
-
-    /// The rooms' states, in the order of `rooms`, and the position that they belong to.
-    fn load(
+    fn open_all(
         &mut self,
-        slot: Slot,
-        rooms: &[RoomId],
-    ) -> impl Future<Output = Result<Loaded, StoreError>> + Send;
+        slots: &[Slot],
+    ) -> impl Future<Output = Vec<Result<Position, StoreError>>> + Send;
 
-    /// Takes the changes of all records after `expected` up to `to`.
-    fn append(
+    /// Rooms' states, in the order in which a slot's rooms are named, and the position that they
+    /// belong to.
+    fn load_all(
         &mut self,
-        step: SlotStep,
-    ) -> impl Future<Output = Result<Appended, StoreError>> + Send;
+        wanted: &[(Slot, Vec<RoomId>)],
+    ) -> impl Future<Output = Vec<Result<Loaded, StoreError>>> + Send;
 
-    /// Makes everything up to `to`, the position of the last append, what `open` goes on from.
-    fn checkpoint(
+    /// Takes for each slot the changes of all records after `expected` up to `to`.
+    fn append_all(
         &mut self,
-        slot: Slot,
-        to: Position,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+        steps: Vec<SlotStep>,
+    ) -> impl Future<Output = Vec<Result<Appended, StoreError>>> + Send;
+
+    /// Makes everything in a slot up to a position, that of its last append, what `open_all` goes on
+    /// from.
+    fn checkpoint_all(
+        &mut self,
+        reached: &[(Slot, Position)],
+    ) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send;
+}
+
+/// The outcomes of all slots of a call, where those that were `known` beforehand were not passed on and
+/// the `others` were, in their order.
+pub fn outcomes<T>(known: Vec<Option<T>>, others: Vec<T>) -> Vec<T> {
+    let mut others = others.into_iter();
+    let each = known.into_iter();
+    each.map(|known| {
+        let outcome = known.or_else(|| others.next());
+        outcome.expect("a projection gives an outcome for each slot")
+    })
+    .collect()
+}
+
+/// Does all of it, at most `at_once` together; the outputs in the order of `work`.
+pub(crate) async fn together<F: Future>(at_once: usize, work: Vec<F>) -> Vec<F::Output> {
+    stream::iter(work).buffered(at_once).collect().await
 }
 
 /// What became of an append.

@@ -5,11 +5,16 @@
 //! history ([`refill`]). Every write names the position that it expects, so a late writer changes
 //! nothing and nothing that was erased comes back.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use danmu_schemas::chunk::{CHUNK_LEN_MAX, ChunkBody, ChunkHeader, Packer, Unpacker};
 use danmu_schemas::{Generation, LogIdentity, Position, RoomId, Settled, Slot, Unsettled};
 
 use crate::history::{HistoryReader, HistoryStore};
-use crate::projection::{Appended, Loaded, Projection, SettledRun, SlotStep, StoreError};
+use crate::projection::{
+    Appended, Loaded, Projection, SettledRun, SlotStep, StoreError, outcomes, together,
+};
 
 mod additions;
 mod blanking;
@@ -26,6 +31,11 @@ pub use store::{
     PackedChunk, RefillToken, RoomCopy, RoomWatch, RoomWindow, WindowChange, WindowRead,
     WindowStep, WindowStore,
 };
+
+/// How many slots are opened at once, filled where they are lost: each then holds one room's copy.
+const OPENED_AT_ONCE: usize = 16;
+/// Of how many slots rooms are loaded at once.
+const LOADED_AT_ONCE: usize = 32;
 
 /// How a refill begins.
 #[derive(Debug, Clone, Copy)]
@@ -44,8 +54,9 @@ pub struct Windows<S, H> {
     history: HistoryReader<H>,
     log: LogIdentity,
     options: RefillOptions,
-    refills: u64,
-    packer: Packer,
+    refills: AtomicU64,
+    /// Shared by the refills that are under way.
+    packer: Mutex<Packer>,
     unpacker: Unpacker,
 }
 
@@ -62,8 +73,8 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
             history,
             log,
             options,
-            refills: 0,
-            packer: Packer::new(),
+            refills: AtomicU64::new(0),
+            packer: Mutex::new(Packer::new()),
             unpacker: Unpacker::new(),
         }
     }
@@ -80,50 +91,94 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
             }),
         }
     }
-}
 
-impl<S: WindowStore + WindowRead, H: HistoryStore> Projection for Windows<S, H> {
-    async fn open(&mut self, slot: Slot) -> Result<Position, StoreError> {
+    async fn open(&self, slot: Slot) -> Result<Position, StoreError> {
         match self.position(slot).await? {
             Some(position) => Ok(position),
             None => self.refill(slot).await,
         }
     }
 
-    async fn load(&mut self, slot: Slot, rooms: &[RoomId]) -> Result<Loaded, StoreError> {
-        self.store.load(slot, rooms).await
+    fn next_refill(&self) -> RefillToken {
+        let refill = self.refills.fetch_add(1, Ordering::Relaxed) + 1;
+        RefillToken(u128::from(self.options.owner) << 64 | u128::from(refill))
     }
+}
 
-    async fn append(&mut self, step: SlotStep) -> Result<Appended, StoreError> {
+impl<S, H> Windows<S, H> {
+    fn packer(&self) -> MutexGuard<'_, Packer> {
+        self.packer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: WindowStore + WindowRead, H: HistoryStore> Windows<S, H> {
+    /// A step as it is stored; where it needs not be passed on, its outcome.
+    async fn pack(&mut self, step: SlotStep) -> Result<WindowStep, Result<Appended, StoreError>> {
         let mut changes = Vec::with_capacity(step.changes.len());
         for mut change in step.changes {
-            let blanked = match self.blank(&mut change, step.expected).await? {
-                Blanked::Chunks(chunks) => chunks,
-                Blanked::Elsewhere(position) => return Ok(Appended::Other(position)),
+            let blanked = match self.blank(&mut change, step.expected).await {
+                Ok(Blanked::Chunks(chunks)) => chunks,
+                Ok(Blanked::Elsewhere(position)) => return Err(Ok(Appended::Other(position))),
+                Err(error) => return Err(Err(error)),
             };
             let epoch = change.position.epoch;
+            let packer = &mut self.packer();
             let runs = change.runs.into_iter();
             changes.push(WindowChange {
-                chunks: runs
-                    .flat_map(|run| pack_run(&mut self.packer, epoch, run))
-                    .collect(),
+                chunks: runs.flat_map(|run| pack_run(packer, epoch, run)).collect(),
                 blanked,
                 room: change.room,
                 state: change.state,
             });
         }
-        let step = WindowStep {
+        Ok(WindowStep {
             slot: step.slot,
             log: self.log.clone(),
             expected: step.expected,
             to: step.to,
             changes,
-        };
-        self.store.append(step).await
+        })
+    }
+}
+
+impl<S: WindowStore + WindowRead, H: HistoryStore> Projection for Windows<S, H> {
+    async fn open_all(&mut self, slots: &[Slot]) -> Vec<Result<Position, StoreError>> {
+        let windows = &*self;
+        let opened = slots.iter().map(|slot| windows.open(*slot));
+        together(OPENED_AT_ONCE, opened.collect()).await
     }
 
-    async fn checkpoint(&mut self, _slot: Slot, _to: Position) -> Result<(), StoreError> {
-        Ok(())
+    async fn load_all(
+        &mut self,
+        wanted: &[(Slot, Vec<RoomId>)],
+    ) -> Vec<Result<Loaded, StoreError>> {
+        let loads = wanted
+            .iter()
+            .map(|(slot, rooms)| self.store.load(*slot, rooms));
+        together(LOADED_AT_ONCE, loads.collect()).await
+    }
+
+    async fn append_all(&mut self, steps: Vec<SlotStep>) -> Vec<Result<Appended, StoreError>> {
+        let mut known = Vec::with_capacity(steps.len());
+        let mut packed = Vec::with_capacity(steps.len());
+        for step in steps {
+            known.push(match self.pack(step).await {
+                Ok(step) => {
+                    packed.push(step);
+                    None
+                }
+                Err(outcome) => Some(outcome),
+            });
+        }
+        outcomes(known, self.store.append_all(packed).await)
+    }
+
+    /// Every append is one.
+    async fn checkpoint_all(
+        &mut self,
+        reached: &[(Slot, Position)],
+    ) -> Vec<Result<(), StoreError>> {
+        reached.iter().map(|_| Ok(())).collect()
     }
 }
 

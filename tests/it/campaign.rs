@@ -1,8 +1,8 @@
 //! Campaigns: the real loop over the real adapters, driven by seeds through everything that may befall
 //! them.
 //!
-//! The real parts are the loop, the windows in memory with their refill, the history on fjall with its
-//! writer and reader, and the embedded log. Several processors own the same slots at once; they crash at
+//! The real parts are the loop, the windows with their refill, the history with its writer and reader, and
+//! the embedded log: in memory and on fjall in thousands of worlds, on Redis and Cassandra in a few. Several processors own the same slots at once; they crash at
 //! any call, come back late, get unknown outcomes; windows are wiped and roll back; the process dies and
 //! its stores are closed and opened. What comes out must be the log, settled once. Then each shortcut
 //! that the design names is taken in the adapter or the loop itself, and must come out wrong.
@@ -11,6 +11,7 @@
 
 mod broadcasts;
 mod checks;
+mod engines;
 mod faults;
 mod processors;
 mod readers;
@@ -37,6 +38,8 @@ pub struct Plan {
     has_clients: bool,
     has_players: bool,
     has_sweep: bool,
+    is_on_redis: bool,
+    is_on_cassandra: bool,
     shortcut: Option<Shortcut>,
 }
 
@@ -47,6 +50,8 @@ const WINDOWS: Plan = Plan {
     has_clients: false,
     has_players: false,
     has_sweep: false,
+    is_on_redis: false,
+    is_on_cassandra: false,
     shortcut: None,
 };
 
@@ -76,6 +81,11 @@ const SEGMENTS: Plan = Plan {
 };
 
 const SEEDS: u64 = 2_000;
+/// On servers a call takes as long there as a whole step otherwise.
+#[cfg(feature = "cluster")]
+const REDIS_SEEDS: u64 = 12;
+#[cfg(feature = "cluster")]
+const CASSANDRA_SEEDS: u64 = 3;
 
 impl Plan {
     fn kinds(self) -> impl Iterator<Item = Kind> {
@@ -83,6 +93,25 @@ impl Plan {
         windows
             .into_iter()
             .chain(self.has_history.then_some(Kind::History))
+    }
+
+    #[cfg(feature = "cluster")]
+    fn on_redis(self) -> Plan {
+        Plan {
+            is_on_redis: true,
+            ..self
+        }
+    }
+
+    /// Without the sweep: a row that it rewrites a second time has the write time of the first, and of
+    /// two such cells the servers keep the larger, not the later (docs/HISTORY_TABLES.md).
+    #[cfg(feature = "cluster")]
+    fn on_cassandra(self) -> Plan {
+        Plan {
+            is_on_cassandra: true,
+            has_sweep: false,
+            ..self
+        }
     }
 
     fn taking(self, shortcut: Shortcut) -> Plan {
@@ -94,6 +123,7 @@ impl Plan {
 }
 
 fn run(seed: u64, plan: Plan) -> Findings {
+    let _context = engines::runtime().enter();
     let run = || World::new(seed, plan).run();
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
         let mut findings = Findings::new();
@@ -125,6 +155,51 @@ fn clients_see_every_event_once() {
 #[test]
 fn an_address_has_one_content() {
     holds("campaign: segments", SEEDS, |seed| run(seed, SEGMENTS));
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn windows_on_redis_are_the_log() {
+    let plan = WINDOWS.on_redis();
+    holds("campaign: windows on Redis", REDIS_SEEDS, |seed| {
+        run(seed, plan)
+    });
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn refilled_windows_on_redis_are_the_log() {
+    let plan = REFILL.on_redis();
+    holds("campaign: refill on Redis", REDIS_SEEDS, |seed| {
+        run(seed, plan)
+    });
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn clients_of_redis_see_every_event_once() {
+    let plan = READERS.on_redis();
+    holds("campaign: readers on Redis", REDIS_SEEDS, |seed| {
+        run(seed, plan)
+    });
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn history_on_cassandra_is_the_log() {
+    let plan = HISTORY.on_cassandra();
+    holds("campaign: history on Cassandra", CASSANDRA_SEEDS, |seed| {
+        run(seed, plan)
+    });
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn an_address_on_cassandra_has_one_content() {
+    let plan = SEGMENTS.on_cassandra();
+    holds("campaign: segments on Cassandra", CASSANDRA_SEEDS, |seed| {
+        run(seed, plan)
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! makes the tables.
 
 mod command;
-mod keyspace;
+pub mod keyspace;
 mod servers;
 
 mod history {

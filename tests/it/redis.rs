@@ -6,16 +6,16 @@ mod losses;
 mod servers;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use danmu_projections::EmbeddedHistory;
 use danmu_projections::windows::WindowLimits;
-use danmu_projections::windows::redis::{RedisOptions, RedisWindows};
+use danmu_projections::windows::redis::{RedisAddress, RedisOptions, RedisWindows};
 use danmu_schemas::{Position, Slot};
-use danmu_stack::{Engine, Options, Server};
+use danmu_stack::{Engine, Options, Server, shared};
 use danmu_tests::conformance::projection::history::HistoryEnvironment;
 use danmu_tests::conformance::projection::windows::WindowEnvironment;
 use tempfile::TempDir;
@@ -160,6 +160,26 @@ impl WindowEnvironment for Redis {
     async fn wipe(windows: &RedisWindows, slot: Slot) -> anyhow::Result<()> {
         Ok(windows.wipe(slot).await?)
     }
+}
+
+/// Windows without any slot on the Redis that stands on this machine.
+pub async fn anew(limits: WindowLimits) -> RedisWindows {
+    static BEGUN: AtomicU64 = AtomicU64::new(0);
+    static ADDRESS: OnceLock<RedisAddress> = OnceLock::new();
+    let address = ADDRESS.get_or_init(|| {
+        let stack = shared::up(&[Engine::Redis]).expect("Redis starts");
+        let url = format!("redis://{}", stack[&Engine::Redis].address);
+        url.parse().expect("an address")
+    });
+    let begun = BEGUN.fetch_add(1, Ordering::Relaxed);
+    let options = RedisOptions {
+        prefix: format!("it-{}-{begun}", std::process::id()),
+        limits,
+        connect_timeout: PATIENCE,
+        response_timeout: PATIENCE,
+        ..RedisOptions::at(address.clone())
+    };
+    RedisWindows::connect(options).await.expect("it connects")
 }
 
 mod suite {

@@ -2,6 +2,9 @@
 //! seeking to the lowest. A partition comes here when it is assigned, and again whenever a slot of it
 //! was dropped because the store is elsewhere or did not answer.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use danmu_log::{LogReader, ReadError};
 use danmu_projections::projection::{Projection, StoreError};
 use danmu_schemas::{Partition, Position, Slot};
@@ -9,10 +12,10 @@ use danmu_schemas::{Partition, Position, Slot};
 use super::held::{Followed, HeldSlot, Owned, millis};
 #[cfg(feature = "shortcuts")]
 use super::shortcuts;
-use super::{Projector, ProjectorError};
+use super::{Options, Projector, ProjectorError};
 
-/// How many slots are opened before it is told how far the loop is: a refill may take long.
-const TELL_EVERY_SLOTS: usize = 16;
+/// How many slots are opened together; then it is told how far the loop is, for a refill may take long.
+const OPENED_AT_ONCE: usize = 64;
 
 /// Why a slot is dropped and opened again.
 #[derive(Debug)]
@@ -58,41 +61,44 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
         }
     }
 
-    /// Drops everything held of the slot and has its partition wait for a place.
+    pub(super) fn partition_of(&self, slot: Slot) -> Partition {
+        Partition(self.routes.route(slot).partition)
+    }
+
+    /// Drops everything held of the slots and has their partitions wait for a place.
     pub(super) async fn lose(
         &mut self,
-        slot: Slot,
-        lost: Lost,
+        lost: Vec<(Slot, Lost)>,
         now_ms: u64,
     ) -> Result<(), ProjectorError> {
-        #[cfg(feature = "shortcuts")]
-        let kept = self.kept_rooms(slot).await;
-        self.slots.remove(&slot);
-        #[cfg(feature = "shortcuts")]
-        self.slots.extend(kept);
-        self.meter.reopened_slots.increment(1);
-        let partition = Partition(self.routes.route(slot).partition);
-        let Some(owned) = self.partitions.get_mut(&partition) else {
-            return Ok(());
-        };
-        let retry_at_ms = match lost {
-            Lost::Elsewhere => {
-                tracing::warn!(%slot, "the store is elsewhere: the slot is opened again");
-                now_ms
-            }
-            Lost::Unavailable(error) => {
-                let doubled = self.options.retry_after * (1 << owned.failures.min(16));
-                let after = doubled.min(self.options.retry_after_max);
-                owned.failures += 1;
-                tracing::warn!(%slot, %error, ?after, "the slot is opened again");
-                now_ms + millis(after)
-            }
-        };
-        if let Followed::Halted { .. } = owned.followed {
-            return Ok(());
+        // All of them leave before anything can fail: what is held of them is wrong.
+        let mut losing: BTreeMap<Partition, Vec<(Slot, Lost)>> = BTreeMap::new();
+        for (slot, why) in lost {
+            #[cfg(feature = "shortcuts")]
+            let kept = self.kept_rooms(slot).await;
+            self.slots.remove(&slot);
+            #[cfg(feature = "shortcuts")]
+            self.slots.extend(kept);
+            self.meter.reopened_slots.increment(1);
+            let partition = self.partition_of(slot);
+            losing.entry(partition).or_default().push((slot, why));
         }
-        owned.followed = Followed::Waiting { retry_at_ms };
-        self.read_nothing_of(partition).await
+        let mut waiting = Vec::new();
+        for (partition, lost) in losing {
+            let Some(owned) = self.partitions.get_mut(&partition) else {
+                continue;
+            };
+            let retry_at_ms = now_ms + millis(owned.pause(partition, lost, &self.options));
+            if let Followed::Halted { .. } = owned.followed {
+                continue;
+            }
+            owned.followed = Followed::Waiting { retry_at_ms };
+            waiting.push(partition);
+        }
+        for partition in waiting {
+            self.read_nothing_of(partition).await?;
+        }
+        Ok(())
     }
 
     /// Reads nothing more of a partition that a newer build must read.
@@ -129,19 +135,22 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
 
     async fn place(&mut self, partition: Partition, now_ms: u64) -> Result<(), ProjectorError> {
         let slots: Vec<_> = self.routes.slots_of(partition).collect();
-        for (n, slot) in slots.iter().enumerate() {
-            if self.slots.contains_key(slot) {
-                continue;
-            }
-            if n % TELL_EVERY_SLOTS == 0 {
-                self.tell();
-            }
-            match self.projection.open(*slot).await {
-                Ok(at) => {
-                    let held = HeldSlot::new(at, now_ms, &self.options);
-                    self.slots.insert(*slot, held);
+        let closed = slots.iter().filter(|slot| !self.slots.contains_key(*slot));
+        let closed: Vec<Slot> = closed.copied().collect();
+        for slots in closed.chunks(OPENED_AT_ONCE) {
+            self.tell();
+            let mut lost = Vec::new();
+            for (slot, opened) in slots.iter().zip(self.projection.open_all(slots).await) {
+                match opened {
+                    Ok(at) => {
+                        let held = HeldSlot::new(at, now_ms, &self.options);
+                        self.slots.insert(*slot, held);
+                    }
+                    Err(error) => lost.push((*slot, Lost::from_error(error)?)),
                 }
-                Err(error) => return self.lose(*slot, Lost::from_error(error)?, now_ms).await,
+            }
+            if !lost.is_empty() {
+                return self.lose(lost, now_ms).await;
             }
         }
         // Asked after the slots are open: another processor may append while we look.
@@ -169,6 +178,31 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             owned.end_at_start = end;
         }
         Ok(())
+    }
+}
+
+impl Owned {
+    /// How long to leave a partition's store alone that lost these slots; tells why, once for all.
+    fn pause(
+        &mut self,
+        partition: Partition,
+        lost: Vec<(Slot, Lost)>,
+        options: &Options,
+    ) -> Duration {
+        let slots = lost.len();
+        let mut errors = lost.into_iter().filter_map(|(slot, why)| match why {
+            Lost::Elsewhere => None,
+            Lost::Unavailable(error) => Some((slot, error)),
+        });
+        let Some((slot, error)) = errors.next() else {
+            tracing::warn!(%partition, slots, "the store is elsewhere: slots are opened again");
+            return Duration::ZERO;
+        };
+        let doubled = options.retry_after * (1 << self.failures.min(16));
+        let after = doubled.min(options.retry_after_max);
+        self.failures += 1;
+        tracing::warn!(%partition, slots, %slot, %error, ?after, "slots are opened again");
+        after
     }
 }
 

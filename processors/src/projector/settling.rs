@@ -1,31 +1,21 @@
-//! From records to appends: for each slot of a batch, load what was not met yet, settle in the order
-//! of the log, append what changed. A slot moves as far as the batch, records of its own or none.
+//! From records to appends: for the slots of a batch, load what was not met yet, settle in the order of
+//! the log, append what changed, each for all of them together. A slot of the batch moves as far as the
+//! batch; what becomes of one is independent of the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use danmu_log::{LogReader, RecordBatch};
-use danmu_projections::projection::{Appended, Projection, RoomChange, SlotStep};
+use danmu_projections::projection::{Appended, Projection, RoomChange, SlotStep, StoredState};
 use danmu_schemas::fact::FactBody;
 use danmu_schemas::{Position, RoomId, Slot};
 
 use super::held::{Followed, HeldRoom, HeldSlot};
 use super::meter::Meter;
 use super::placing::Lost;
-use super::sorting::{self, Decoded};
-use super::{Projector, ProjectorError};
+use super::sorting::{self, Decoded, Sorted};
+use super::{Options, Projector, ProjectorError};
 use crate::settle::{self, Input, Room};
-
-/// What became of a slot's records.
-#[derive(Debug)]
-pub(super) enum Stepped {
-    /// They are settled and appended.
-    Appended,
-    /// Those before the one at this offset are: this build does not know its room's rules version.
-    Halted { before: i64, why: String },
-    /// Nothing is known: the slot must be opened again.
-    Lost(Lost),
-}
 
 impl<P: Projection, R: LogReader> Projector<P, R> {
     pub(super) async fn settle_batch(
@@ -52,108 +42,148 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             let undecodable = sorted.undecodable.len();
             self.meter.dead_letters.increment(undecodable as u64);
         }
-        let mut halt = sorted.halt;
-        let mut read_to = sorted.read_to;
-        let mut lost = Vec::new();
-        for (slot, records) in sorted.slots {
-            match self.step(slot, records, sorted.read_to, now_ms).await? {
-                Stepped::Appended => {}
-                Stepped::Halted { before, why } => {
-                    read_to = read_to.min(before - 1);
-                    halt = halt.or(Some(why));
-                }
-                Stepped::Lost(why) => lost.push((slot, why)),
+        let Sorted {
+            mut slots,
+            mut read_to,
+            mut halt,
+            ..
+        } = sorted;
+        let mut lost = self.load_unmet(&mut slots, now_ms).await?;
+        let (steps, halts) = self.settle_slots(slots, read_to, now_ms);
+        let began = Instant::now();
+        lost.extend(self.append(steps, now_ms).await?);
+        self.meter.append_seconds.record(began.elapsed());
+        // A halt in a slot that was lost is met again when the slot is.
+        let is_lost = |slot: Slot| lost.iter().any(|(lost, _)| *lost == slot);
+        for Halted { slot, before, why } in halts {
+            if !is_lost(slot) {
+                read_to = read_to.min(before - 1);
+                halt = halt.or(Some(why));
             }
         }
-        self.meter.end_batch();
         if let Some(owned) = self.partitions.get_mut(&partition) {
             owned.read_to = read_to;
             if lost.is_empty() {
                 owned.failures = 0;
             }
         }
-        for (slot, why) in lost {
-            self.lose(slot, why, now_ms).await?;
-        }
+        self.lose(lost, now_ms).await?;
         match halt {
             Some(why) => self.halt(partition, why).await,
             None => Ok(()),
         }
     }
 
-    /// Settles and appends a slot's `records`, moving it to `read_to`.
-    async fn step(
+    /// Settles the records of each slot, whose rooms are held. Each slot's step moves it to `read_to`, or to
+    /// before the first record that this build cannot settle.
+    fn settle_slots(
         &mut self,
-        slot: Slot,
-        records: Vec<Decoded<'_>>,
+        slots: BTreeMap<Slot, Vec<Decoded<'_>>>,
         read_to: i64,
         now_ms: u64,
-    ) -> Result<Stepped, ProjectorError> {
-        if let Some(lost) = self.load_unmet(slot, &records, now_ms).await? {
-            return Ok(Stepped::Lost(lost));
-        }
-        let Some(held) = self.slots.get_mut(&slot) else {
-            return Ok(Stepped::Lost(Lost::Elsewhere));
-        };
+    ) -> (Vec<SlotStep>, Vec<Halted>) {
+        let (mut steps, mut halts) = (Vec::with_capacity(slots.len()), Vec::new());
         let began = Instant::now();
-        let settled = settle_records(held, records, read_to, now_ms, &self.meter);
-        self.meter.settled_since(began);
-        let due_after = if ends_broadcast(&settled.changes) {
-            Duration::ZERO
-        } else {
-            self.options.checkpoint_every
-        };
-        let step = SlotStep {
-            slot,
-            expected: held.at,
-            to: settled.to,
-            changes: settled.changes,
-        };
-        let began = Instant::now();
-        let appended = self.projection.append(step).await;
-        self.meter.appended_since(began);
-        match appended {
-            Ok(Appended::Stored | Appended::Already) => {
-                held.was_appended(settled.to, now_ms, Some(due_after));
-                Ok(match settled.halt {
-                    None => Stepped::Appended,
-                    Some(why) => Stepped::Halted {
-                        before: settled.to.offset + 1,
-                        why,
-                    },
-                })
-            }
-            Ok(Appended::Other(_)) => Ok(Stepped::Lost(Lost::Elsewhere)),
-            Err(error) => Ok(Stepped::Lost(Lost::from_error(error)?)),
+        for (slot, records) in slots {
+            let Some(held) = self.slots.get_mut(&slot) else {
+                unreachable!("records of slots that are not open are not sorted");
+            };
+            let settled = settle_records(held, records, read_to, now_ms, &self.meter);
+            halts.extend(settled.halt.map(|why| Halted {
+                slot,
+                before: settled.to.offset + 1,
+                why,
+            }));
+            steps.push(SlotStep {
+                slot,
+                expected: held.at,
+                to: settled.to,
+                changes: settled.changes,
+            });
         }
+        self.meter.settle_seconds.record(began.elapsed());
+        (steps, halts)
     }
 
-    /// Loads the rooms of `records` that are not held.
+    /// Has the projection take steps, and moves the slots that it took. Gives those of which nothing is
+    /// known any more.
+    pub(super) async fn append(
+        &mut self,
+        steps: Vec<SlotStep>,
+        now_ms: u64,
+    ) -> Result<Vec<(Slot, Lost)>, ProjectorError> {
+        let moves = steps.iter();
+        let moves = moves.map(|step| (step.slot, step.to, self.options.due_after(&step.changes)));
+        let moves: Vec<_> = moves.collect();
+        self.meter.steps.increment(moves.len() as u64);
+        let appended = self.projection.append_all(steps).await;
+        let mut lost = Vec::new();
+        for ((slot, to, due_after), appended) in moves.into_iter().zip(appended) {
+            match appended {
+                Ok(Appended::Stored | Appended::Already) => {
+                    if let Some(held) = self.slots.get_mut(&slot) {
+                        held.was_appended(to, now_ms, due_after);
+                    }
+                }
+                Ok(Appended::Other(_)) => lost.push((slot, Lost::Elsewhere)),
+                Err(error) => lost.push((slot, Lost::from_error(error)?)),
+            }
+        }
+        Ok(lost)
+    }
+
+    /// Loads the rooms of `slots`' records that are not held. Takes out the slots where that failed.
     async fn load_unmet(
         &mut self,
-        slot: Slot,
-        records: &[Decoded<'_>],
+        slots: &mut BTreeMap<Slot, Vec<Decoded<'_>>>,
         now_ms: u64,
-    ) -> Result<Option<Lost>, ProjectorError> {
-        let Some(held) = self.slots.get_mut(&slot) else {
-            return Ok(Some(Lost::Elsewhere));
-        };
-        let names = records.iter().map(|record| &record.room);
-        let unmet: BTreeSet<_> = names
-            .filter(|room| !held.rooms.contains_key(*room))
-            .collect();
-        let unmet: Vec<RoomId> = unmet.into_iter().cloned().collect();
+    ) -> Result<Vec<(Slot, Lost)>, ProjectorError> {
+        let mut unmet: Vec<(Slot, Vec<RoomId>)> = Vec::new();
+        for (slot, records) in &*slots {
+            let Some(held) = self.slots.get(slot) else {
+                unreachable!("records of slots that are not open are not sorted");
+            };
+            let names = records.iter().map(|record| &record.room);
+            let rooms: BTreeSet<_> = names
+                .filter(|room| !held.rooms.contains_key(*room))
+                .collect();
+            if !rooms.is_empty() {
+                unmet.push((*slot, rooms.into_iter().cloned().collect()));
+            }
+        }
         if unmet.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let loaded = match self.projection.load(slot, &unmet).await {
-            Ok(loaded) => loaded,
-            Err(error) => return Lost::from_error(error).map(Some),
+        let loads = self.projection.load_all(&unmet).await;
+        let mut lost = Vec::new();
+        for ((slot, rooms), loaded) in unmet.into_iter().zip(loads) {
+            let at = self.slots.get(&slot).map(|held| held.at);
+            match loaded {
+                Ok(loaded) if loaded.position == at => {
+                    self.hold(slot, rooms, loaded.states, now_ms)?;
+                }
+                Ok(_) => lost.push((slot, Lost::Elsewhere)),
+                Err(error) => lost.push((slot, Lost::from_error(error)?)),
+            }
+        }
+        for (slot, _) in &lost {
+            slots.remove(slot);
+        }
+        Ok(lost)
+    }
+
+    /// Holds rooms of an open slot that were loaded as of where it stands.
+    fn hold(
+        &mut self,
+        slot: Slot,
+        rooms: Vec<RoomId>,
+        states: Vec<Option<StoredState>>,
+        now_ms: u64,
+    ) -> Result<(), ProjectorError> {
+        let Some(held) = self.slots.get_mut(&slot) else {
+            return Ok(());
         };
-        if loaded.position != Some(held.at) {
-            return Ok(Some(Lost::Elsewhere));
-        }
-        for (name, state) in unmet.into_iter().zip(loaded.states) {
+        for (name, state) in rooms.into_iter().zip(states) {
             #[cfg(feature = "shortcuts")]
             let state = state.map(|state| self.reread.instead_of(state, &name, held.at));
             let room = match state {
@@ -172,8 +202,28 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             };
             held.rooms.insert(name, room);
         }
-        Ok(None)
+        Ok(())
     }
+}
+
+impl Options {
+    /// How soon what a step changed must be checkpointed; `None` where it only moves its slot.
+    fn due_after(&self, changes: &[RoomChange]) -> Option<Duration> {
+        if changes.is_empty() {
+            return None;
+        }
+        Some(match ends_broadcast(changes) {
+            true => Duration::ZERO,
+            false => self.checkpoint_every,
+        })
+    }
+}
+
+/// A slot whose room's rules version this build does not know, from the record at `before` on.
+struct Halted {
+    slot: Slot,
+    before: i64,
+    why: String,
 }
 
 /// What settling a slot's records gave.

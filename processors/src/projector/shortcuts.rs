@@ -129,7 +129,7 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             return None;
         }
         let held = self.slots.remove(&slot)?;
-        let at = self.projection.open(slot).await.ok()?;
+        let at = self.projection.open_all(&[slot]).await.remove(0).ok()?;
         let kept = HeldSlot {
             at,
             checkpointed: at,

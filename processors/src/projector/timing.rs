@@ -1,10 +1,11 @@
 //! What is due by the clock rather than by a record: comparing and moving every slot, checkpoints,
 //! and rooms that leave memory.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use danmu_log::LogReader;
-use danmu_projections::projection::{Appended, Projection, SlotStep};
+use danmu_projections::projection::{Projection, SlotStep, StoreError};
 use danmu_schemas::{Partition, Position, Slot};
 
 use super::held::{Followed, HeldSlot, millis};
@@ -19,76 +20,87 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             return Ok(());
         }
         self.advance_due_ms = now_ms + millis(self.options.advance_every);
-        let mut lost = Vec::new();
-        for (slot, held) in &mut self.slots {
-            let partition = Partition(self.routes.route(*slot).partition);
-            let Some(owned) = self.partitions.get_mut(&partition) else {
+        let mut steps = Vec::with_capacity(self.slots.len());
+        for (slot, held) in &self.slots {
+            let owned = self.partitions.get(&self.partition_of(*slot));
+            let Some(owned) = owned.filter(|owned| owned.followed == Followed::Following) else {
                 continue;
             };
-            if owned.followed != Followed::Following {
-                continue;
-            }
-            let to = held.at.max(Position::new(held.at.epoch, owned.read_to));
-            let step = SlotStep {
+            steps.push(SlotStep {
                 slot: *slot,
                 expected: held.at,
-                to,
+                to: held.at.max(Position::new(held.at.epoch, owned.read_to)),
                 changes: Vec::new(),
-            };
-            match self.projection.append(step).await {
-                Ok(Appended::Stored | Appended::Already) => {
-                    owned.failures = 0;
-                    held.was_appended(to, now_ms, None);
-                }
-                Ok(Appended::Other(_)) => lost.push((*slot, Lost::Elsewhere)),
-                Err(error) => lost.push((*slot, Lost::from_error(error)?)),
+            });
+        }
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let lost = self.append(steps, now_ms).await?;
+        self.meter.advance_seconds.record(began.elapsed());
+        let failing: BTreeSet<Partition> = lost
+            .iter()
+            .map(|(slot, _)| self.partition_of(*slot))
+            .collect();
+        for (partition, owned) in &mut self.partitions {
+            if owned.followed == Followed::Following && !failing.contains(partition) {
+                owned.failures = 0;
             }
         }
-        self.lose_all(lost, now_ms).await
+        self.lose(lost, now_ms).await
     }
 
     /// Checkpoints the slots whose time has come.
     pub(super) async fn checkpoint_due(&mut self, now_ms: u64) -> Result<(), ProjectorError> {
-        self.checkpoint_where(|held| held.checkpoint_due_ms <= now_ms, now_ms)
-            .await
+        let failed = self
+            .checkpoint_where(|held| held.checkpoint_due_ms <= now_ms, now_ms)
+            .await;
+        self.lose_failed(failed, now_ms).await
     }
 
     /// Checkpoints the slots of which a room has changed.
     pub(super) async fn checkpoint_changed(&mut self, now_ms: u64) -> Result<(), ProjectorError> {
         let has_changed = |held: &HeldSlot| held.rooms.values().any(|room| !held.is_clean(room));
-        self.checkpoint_where(has_changed, now_ms).await
+        let failed = self.checkpoint_where(has_changed, now_ms).await;
+        self.lose_failed(failed, now_ms).await
     }
 
-    async fn checkpoint_where(
+    /// Checkpoints the slots that moved since their last one and are due; those that failed.
+    pub(super) async fn checkpoint_where(
         &mut self,
         is_due: impl Fn(&HeldSlot) -> bool,
         now_ms: u64,
-    ) -> Result<(), ProjectorError> {
-        let mut lost = Vec::new();
-        for (slot, held) in &mut self.slots {
-            if held.at == held.checkpointed || !is_due(held) {
-                continue;
-            }
-            let began = Instant::now();
-            let checkpointed = self.projection.checkpoint(*slot, held.at).await;
-            self.meter.checkpoint_seconds.record(began.elapsed());
-            match checkpointed {
-                Ok(()) => held.was_checkpointed(now_ms, &self.options),
-                Err(error) => lost.push((*slot, Lost::from_error(error)?)),
+    ) -> Vec<(Slot, StoreError)> {
+        let moved = self.slots.iter();
+        let moved = moved.filter(|(_, held)| held.at != held.checkpointed && is_due(held));
+        let reached: Vec<(Slot, Position)> = moved.map(|(slot, held)| (*slot, held.at)).collect();
+        if reached.is_empty() {
+            return Vec::new();
+        }
+        let began = Instant::now();
+        let checkpointed = self.projection.checkpoint_all(&reached).await;
+        self.meter.checkpoint_seconds.record(began.elapsed());
+        let mut failed = Vec::new();
+        for ((slot, _), checkpointed) in reached.into_iter().zip(checkpointed) {
+            match (checkpointed, self.slots.get_mut(&slot)) {
+                (Ok(()), Some(held)) => held.was_checkpointed(now_ms, &self.options),
+                (Ok(()), None) => {}
+                (Err(error), _) => failed.push((slot, error)),
             }
         }
-        self.lose_all(lost, now_ms).await
+        failed
     }
 
-    async fn lose_all(
+    async fn lose_failed(
         &mut self,
-        lost: Vec<(Slot, Lost)>,
+        failed: Vec<(Slot, StoreError)>,
         now_ms: u64,
     ) -> Result<(), ProjectorError> {
-        for (slot, why) in lost {
-            self.lose(slot, why, now_ms).await?;
-        }
-        Ok(())
+        let failed = failed.into_iter();
+        let lost = failed.map(|(slot, error)| Ok((slot, Lost::from_error(error)?)));
+        let lost = lost.collect::<Result<_, ProjectorError>>()?;
+        self.lose(lost, now_ms).await
     }
 
     /// Lets clean idle rooms leave, and where too many are held, those idle longest.

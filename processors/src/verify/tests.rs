@@ -424,7 +424,11 @@ impl Bench {
             to: at,
             changes: vec![change(&window, state)],
         };
-        windows.append(step).await.expect("appended");
+        windows
+            .append_all(vec![step])
+            .await
+            .remove(0)
+            .expect("appended");
         let after = self.verify_with(Some(windows), &options).await;
         let found = after.first_difference.expect("a difference");
         assert_eq!(found.room, b);

@@ -18,6 +18,7 @@ use super::reader::{HistoryReader, damaged};
 use super::store::{HistoryStore, Row};
 use crate::projection::{
     Appended, Loaded, Projection, RoomChange, SlotStep, StateChange, StoreError, StoredState,
+    together,
 };
 
 mod chunks;
@@ -30,6 +31,10 @@ use kept::Kept;
 
 /// Closed chunks and facts of a slot are written when they reach this many bytes.
 const PENDING_BYTES_MAX: usize = 1_024 * 1_024;
+/// How many slots are opened or loaded at once.
+const READ_AT_ONCE: usize = 32;
+/// How many slots are written at once: each has at most its rows since the last checkpoint under way.
+const WRITTEN_AT_ONCE: usize = 16;
 /// How often a load begins again because the watermark moved meanwhile.
 const LOAD_TRIES_MAX: usize = 8;
 
@@ -80,61 +85,130 @@ impl<S: HistoryStore> HistoryWriter<S> {
         self.reader.clone()
     }
 
-    async fn flush(&mut self, slot: Slot) -> Result<(), StoreError> {
-        let Some(lane) = self.slots.get_mut(&slot) else {
-            return Ok(());
-        };
-        lane.pending_bytes = 0;
-        let rows = std::mem::take(&mut lane.pending);
-        let written = self.store.write(rows).await;
-        if written.is_err() {
-            self.slots.remove(&slot);
-        }
-        written
+    /// The slots' lanes, taken out for a call: what fails does not come back and is opened again.
+    fn take_lanes(&mut self, slots: impl IntoIterator<Item = Slot>) -> Vec<Option<Lane>> {
+        let slots = slots.into_iter();
+        slots.map(|slot| self.slots.remove(&slot)).collect()
     }
 }
 
 impl<S: HistoryStore> Projection for HistoryWriter<S> {
-    async fn open(&mut self, slot: Slot) -> Result<Position, StoreError> {
-        self.slots.remove(&slot);
-        let stored = self.reader.watermark(slot).await?;
-        let watermark = stored.unwrap_or(Position::BEGIN);
-        self.slots.insert(slot, Lane::at(watermark));
-        Ok(watermark)
+    async fn open_all(&mut self, slots: &[Slot]) -> Vec<Result<Position, StoreError>> {
+        self.take_lanes(slots.iter().copied());
+        let reads = slots.iter().map(|slot| self.reader.watermark(*slot));
+        let watermarks = together(READ_AT_ONCE, reads.collect()).await;
+        let mut opened = Vec::with_capacity(slots.len());
+        for (slot, watermark) in slots.iter().zip(watermarks) {
+            opened.push(watermark.map(|stored| {
+                let watermark = stored.unwrap_or(Position::BEGIN);
+                self.slots.insert(*slot, Lane::at(watermark));
+                watermark
+            }));
+        }
+        opened
     }
 
-    async fn load(&mut self, slot: Slot, rooms: &[RoomId]) -> Result<Loaded, StoreError> {
-        let Some(lane) = self.slots.get_mut(&slot) else {
-            return Ok(Loaded {
-                position: None,
-                states: vec![None; rooms.len()],
-            });
-        };
-        for _ in 0..LOAD_TRIES_MAX {
-            let before = self.reader.watermark(slot).await?;
-            let at = before.unwrap_or(Position::BEGIN);
-            let mut states = Vec::with_capacity(rooms.len());
-            for room in rooms {
-                states.push(lane.load(&self.reader, room, at).await?);
-            }
-            if self.reader.watermark(slot).await? != before {
-                continue;
-            }
-            let is_ours = at == lane.watermark;
-            return Ok(Loaded {
-                position: Some(if is_ours { lane.at } else { at }),
-                states,
+    async fn load_all(
+        &mut self,
+        wanted: &[(Slot, Vec<RoomId>)],
+    ) -> Vec<Result<Loaded, StoreError>> {
+        let lanes = self.take_lanes(wanted.iter().map(|(slot, _)| *slot));
+        let reader = &self.reader;
+        let mut loads = Vec::with_capacity(wanted.len());
+        for (mut lane, (slot, rooms)) in lanes.into_iter().zip(wanted) {
+            loads.push(async move {
+                let loaded = match &mut lane {
+                    Some(lane) => lane.load_all(reader, *slot, rooms).await,
+                    None => Ok(Loaded {
+                        position: None,
+                        states: vec![None; rooms.len()],
+                    }),
+                };
+                (lane, loaded)
             });
         }
-        Err(StoreError::Unavailable {
-            what: "loading states",
-            source: "the watermark moves whenever it is read".into(),
-        })
+        let loads = together(READ_AT_ONCE, loads).await;
+        let mut outcomes = Vec::with_capacity(wanted.len());
+        for ((slot, _), (lane, loaded)) in wanted.iter().zip(loads) {
+            self.slots.extend(lane.map(|lane| (*slot, lane)));
+            outcomes.push(loaded);
+        }
+        outcomes
     }
 
-    async fn append(&mut self, step: SlotStep) -> Result<Appended, StoreError> {
-        let slot = step.slot;
-        let Some(lane) = self.slots.get_mut(&slot) else {
+    async fn append_all(&mut self, steps: Vec<SlotStep>) -> Vec<Result<Appended, StoreError>> {
+        let slots: Vec<Slot> = steps.iter().map(|step| step.slot).collect();
+        let steps = steps.into_iter();
+        let mut appended: Vec<_> = steps.map(|step| self.append(step)).collect();
+        let is_full = |slot: &Slot| {
+            let lane = self.slots.get(slot);
+            lane.is_some_and(|lane| lane.pending_bytes >= PENDING_BYTES_MAX)
+        };
+        let full: Vec<usize> = (0..slots.len()).filter(|n| is_full(&slots[*n])).collect();
+        if full.is_empty() {
+            return appended;
+        }
+        let lanes = self.take_lanes(full.iter().map(|n| slots[*n]));
+        let store = &self.store;
+        let write = |mut lane: Lane| async move {
+            lane.flush(store).await?;
+            Ok(lane)
+        };
+        let writes = lanes.into_iter().flatten().map(write).collect();
+        let written = together(WRITTEN_AT_ONCE, writes).await;
+        for (n, written) in full.into_iter().zip(written) {
+            match written {
+                Ok(lane) => drop(self.slots.insert(slots[n], lane)),
+                Err(error) => appended[n] = Err(error),
+            }
+        }
+        appended
+    }
+
+    async fn checkpoint_all(
+        &mut self,
+        reached: &[(Slot, Position)],
+    ) -> Vec<Result<(), StoreError>> {
+        let mut checkpointed = Vec::with_capacity(reached.len());
+        // Not all that is held is packed at once.
+        for reached in reached.chunks(WRITTEN_AT_ONCE) {
+            let mut lanes = self.take_lanes(reached.iter().map(|(slot, _)| *slot));
+            for (lane, (_, to)) in lanes.iter_mut().zip(reached) {
+                let lane = lane.as_mut().filter(|lane| lane.watermark != *to);
+                if let Some(lane) = lane {
+                    assert_eq!(*to, lane.at, "a checkpoint is at the last append");
+                    lane.close(&mut self.packer);
+                }
+            }
+            let (store, log) = (&self.store, &self.log);
+            let mut writes = Vec::with_capacity(lanes.len());
+            for (lane, (slot, _)) in lanes.into_iter().zip(reached) {
+                writes.push(async move {
+                    let mut lane = lane.ok_or_else(not_open)?;
+                    lane.checkpoint(store, *slot, log).await?;
+                    Ok(lane)
+                });
+            }
+            let written = together(WRITTEN_AT_ONCE, writes).await;
+            for ((slot, _), written) in reached.iter().zip(written) {
+                checkpointed.push(written.map(|lane| drop(self.slots.insert(*slot, lane))));
+            }
+        }
+        checkpointed
+    }
+}
+
+fn not_open() -> StoreError {
+    StoreError::Unavailable {
+        what: "a checkpoint",
+        source: "the slot is not open".into(),
+    }
+}
+
+impl<S> HistoryWriter<S> {
+    /// Takes a step; what it fills is not written yet.
+    fn append(&mut self, step: SlotStep) -> Result<Appended, StoreError> {
+        let Some(lane) = self.slots.get_mut(&step.slot) else {
             return Ok(Appended::Other(None));
         };
         if step.to == lane.at && step.to > step.expected {
@@ -147,42 +221,7 @@ impl<S: HistoryStore> Projection for HistoryWriter<S> {
             lane.take(change, &mut self.packer)?;
         }
         lane.at = step.to;
-        if lane.pending_bytes >= PENDING_BYTES_MAX {
-            self.flush(slot).await?;
-        }
         Ok(Appended::Stored)
-    }
-
-    async fn checkpoint(&mut self, slot: Slot, to: Position) -> Result<(), StoreError> {
-        let Some(lane) = self.slots.get_mut(&slot) else {
-            return Err(StoreError::Unavailable {
-                what: "a checkpoint",
-                source: "the slot is not open".into(),
-            });
-        };
-        assert_eq!(to, lane.at, "a checkpoint is at the last append");
-        let previous = lane.watermark;
-        if to == previous {
-            return Ok(());
-        }
-        lane.close(&mut self.packer);
-        self.flush(slot).await?;
-        let watermark = layout::watermark_row(slot, to, &self.log);
-        if let Err(error) = self.store.write(vec![watermark]).await {
-            self.slots.remove(&slot);
-            return Err(error);
-        }
-        let Some(lane) = self.slots.get_mut(&slot) else {
-            return Ok(());
-        };
-        lane.watermark = to;
-        let needless = lane.needless(previous);
-        #[cfg(feature = "shortcuts")]
-        let needless = self.needless_by_shortcut(slot, needless).await?;
-        if needless.is_empty() {
-            return Ok(());
-        }
-        self.store.remove(needless).await
     }
 }
 
@@ -218,6 +257,37 @@ impl Lane {
         Ok(())
     }
 
+    async fn flush<S: HistoryStore>(&mut self, store: &S) -> Result<(), StoreError> {
+        self.pending_bytes = 0;
+        store.write(std::mem::take(&mut self.pending)).await
+    }
+
+    /// Writes what is closed, then the watermark at the lane's position, then removes what that makes
+    /// needless.
+    async fn checkpoint<S: HistoryStore>(
+        &mut self,
+        store: &S,
+        slot: Slot,
+        log: &LogIdentity,
+    ) -> Result<(), StoreError> {
+        let (previous, to) = (self.watermark, self.at);
+        if to == previous {
+            return Ok(());
+        }
+        self.flush(store).await?;
+        store
+            .write(vec![layout::watermark_row(slot, to, log)])
+            .await?;
+        self.watermark = to;
+        let needless = self.needless(previous);
+        #[cfg(feature = "shortcuts")]
+        let needless = self.needless_by_shortcut(store, needless).await?;
+        if needless.is_empty() {
+            return Ok(());
+        }
+        store.remove(needless).await
+    }
+
     /// Makes rows of everything held, as of the lane's position.
     fn close(&mut self, packer: &mut Packer) {
         let mut rows = Vec::new();
@@ -245,6 +315,35 @@ impl Lane {
             buffer.kept.take_needless(room, written, &mut keys);
         }
         keys
+    }
+
+    /// Rooms' states as of the lane's position, or as of the watermark where another has moved it.
+    async fn load_all<S: HistoryStore>(
+        &mut self,
+        reader: &HistoryReader<S>,
+        slot: Slot,
+        rooms: &[RoomId],
+    ) -> Result<Loaded, StoreError> {
+        for _ in 0..LOAD_TRIES_MAX {
+            let before = reader.watermark(slot).await?;
+            let at = before.unwrap_or(Position::BEGIN);
+            let mut states = Vec::with_capacity(rooms.len());
+            for room in rooms {
+                states.push(self.load(reader, room, at).await?);
+            }
+            if reader.watermark(slot).await? != before {
+                continue;
+            }
+            let is_ours = at == self.watermark;
+            return Ok(Loaded {
+                position: Some(if is_ours { self.at } else { at }),
+                states,
+            });
+        }
+        Err(StoreError::Unavailable {
+            what: "loading states",
+            source: "the watermark moves whenever it is read".into(),
+        })
     }
 
     /// A room's state as of the lane's position, if the watermark is the lane's own.

@@ -74,7 +74,7 @@ impl<S: WindowRead, H: HistoryStore> Windows<S, H> {
         }
         Ok(is_changed.then(|| PackedChunk {
             header,
-            bytes: self.packer.pack(&header, &body),
+            bytes: self.packer().pack(&header, &body),
         }))
     }
 }

@@ -109,6 +109,45 @@ impl MemoryWindows {
         held.tell_watches();
     }
 
+    fn append(&self, step: WindowStep) -> Result<Appended, StoreError> {
+        let additions = step.changes.into_iter().map(|change| {
+            let (room, state) = (change.room, change.state);
+            let additions = Additions::of_change(state, change.chunks, change.blanked)?;
+            Ok((room, additions))
+        });
+        let additions: Vec<(RoomId, Additions)> = additions.collect::<Result<_, StoreError>>()?;
+        let mut held = self.slot(step.slot);
+        let position = match &held.position {
+            Some((position, log)) if *log == step.log => *position,
+            _ => return Ok(Appended::Other(None)),
+        };
+        #[cfg(feature = "shortcuts")]
+        if takes(Shortcut::ComparedPerRoom) {
+            let (expected, at) = (step.expected, (step.to, step.log));
+            return Ok(self.append_by_room(&mut held, expected, at, additions));
+        }
+        #[cfg(feature = "shortcuts")]
+        if takes(Shortcut::OverlapIsRepeat) && position > step.expected {
+            held.position = Some((position.max(step.to), step.log));
+            return Ok(Appended::Already);
+        }
+        if position == step.to && step.to > step.expected {
+            return Ok(Appended::Already);
+        }
+        if position != step.expected {
+            return Ok(Appended::Other(Some(position)));
+        }
+        let mut blanks = additions.iter();
+        if !blanks.all(|(room, additions)| held.has_blanked(room, additions)) {
+            return Ok(Appended::Other(Some(position)));
+        }
+        for (room, additions) in additions {
+            self.add(&mut held, room, additions);
+        }
+        held.position = Some((step.to, step.log));
+        Ok(Appended::Stored)
+    }
+
     /// Adds to a room, and has the index of live rooms follow.
     fn add(&self, held: &mut SlotWindow, room: RoomId, additions: Additions) {
         let was_live = held.rooms.get(&room).is_some_and(Room::is_live);
@@ -156,43 +195,8 @@ impl WindowStore for MemoryWindows {
         Ok(Loaded { position, states })
     }
 
-    async fn append(&self, step: WindowStep) -> Result<Appended, StoreError> {
-        let additions = step.changes.into_iter().map(|change| {
-            let (room, state) = (change.room, change.state);
-            let additions = Additions::of_change(state, change.chunks, change.blanked)?;
-            Ok((room, additions))
-        });
-        let additions: Vec<(RoomId, Additions)> = additions.collect::<Result<_, StoreError>>()?;
-        let mut held = self.slot(step.slot);
-        let position = match &held.position {
-            Some((position, log)) if *log == step.log => *position,
-            _ => return Ok(Appended::Other(None)),
-        };
-        #[cfg(feature = "shortcuts")]
-        if takes(Shortcut::ComparedPerRoom) {
-            let (expected, at) = (step.expected, (step.to, step.log));
-            return Ok(self.append_by_room(&mut held, expected, at, additions));
-        }
-        #[cfg(feature = "shortcuts")]
-        if takes(Shortcut::OverlapIsRepeat) && position > step.expected {
-            held.position = Some((position.max(step.to), step.log));
-            return Ok(Appended::Already);
-        }
-        if position == step.to && step.to > step.expected {
-            return Ok(Appended::Already);
-        }
-        if position != step.expected {
-            return Ok(Appended::Other(Some(position)));
-        }
-        let mut blanks = additions.iter();
-        if !blanks.all(|(room, additions)| held.has_blanked(room, additions)) {
-            return Ok(Appended::Other(Some(position)));
-        }
-        for (room, additions) in additions {
-            self.add(&mut held, room, additions);
-        }
-        held.position = Some((step.to, step.log));
-        Ok(Appended::Stored)
+    async fn append_all(&self, steps: Vec<WindowStep>) -> Vec<Result<Appended, StoreError>> {
+        steps.into_iter().map(|step| self.append(step)).collect()
     }
 
     async fn begin(&self, slot: Slot, token: RefillToken) -> Result<bool, StoreError> {

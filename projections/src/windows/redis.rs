@@ -17,7 +17,7 @@ use secrecy::SecretString;
 
 use super::memory::WindowLimits;
 use super::store::{RefillToken, RoomCopy, RoomWindow, WindowRead, WindowStep, WindowStore};
-use crate::projection::{Appended, Loaded, StoreError, StoredState};
+use crate::projection::{Appended, Loaded, StoreError, StoredState, outcomes};
 
 mod address;
 mod calls;
@@ -220,11 +220,23 @@ impl WindowStore for RedisWindows {
         Ok(replies::loaded(reply, rooms.len())?)
     }
 
-    async fn append(&self, step: WindowStep) -> Result<Appended, StoreError> {
-        let (base, trimming) = (self.base(step.slot), self.trimming(step.slot));
-        let call = calls::append(&base, step, trimming)?;
-        let reply = self.link().call("appending to a slot", &call).await?;
-        Ok(replies::appended(reply)?)
+    async fn append_all(&self, steps: Vec<WindowStep>) -> Vec<Result<Appended, StoreError>> {
+        let mut known = Vec::with_capacity(steps.len());
+        let mut calls = Vec::with_capacity(steps.len());
+        for step in steps {
+            let (base, trimming) = (self.base(step.slot), self.trimming(step.slot));
+            known.push(match calls::append(&base, step, trimming) {
+                Ok(call) => {
+                    calls.push(call);
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            });
+        }
+        let replies = self.link().call_all("appending to a slot", calls).await;
+        let replies = replies.into_iter();
+        let appended = replies.map(|reply| Ok(replies::appended(reply?)?));
+        outcomes(known, appended.collect())
     }
 
     async fn begin(&self, slot: Slot, token: RefillToken) -> Result<bool, StoreError> {

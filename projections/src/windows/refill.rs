@@ -10,7 +10,7 @@ use danmu_schemas::codec;
 use danmu_schemas::state::StateCore;
 use danmu_schemas::{Position, RoomId, Slot};
 
-use super::store::{PackedChunk, RefillToken, RoomCopy, WindowStore};
+use super::store::{PackedChunk, RoomCopy, WindowStore};
 use super::{Windows, pack};
 #[cfg(feature = "shortcuts")]
 use crate::erasures::Erasures;
@@ -24,7 +24,7 @@ const REFILL_TRIES_MAX: usize = 16;
 
 impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
     /// Fills the slot, or finds that another one did; gives its position.
-    pub(super) async fn refill(&mut self, slot: Slot) -> Result<Position, StoreError> {
+    pub(super) async fn refill(&self, slot: Slot) -> Result<Position, StoreError> {
         for _ in 0..REFILL_TRIES_MAX {
             if let Some(position) = self.position(slot).await? {
                 return Ok(position);
@@ -39,7 +39,7 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
         })
     }
 
-    async fn refill_once(&mut self, slot: Slot) -> Result<Option<Position>, StoreError> {
+    async fn refill_once(&self, slot: Slot) -> Result<Option<Position>, StoreError> {
         #[cfg(feature = "shortcuts")]
         let listed = match takes(Shortcut::RoomsListedFirst) {
             true => Some(self.history.rooms(slot, Position::new(u32::MAX, 0)).await?),
@@ -49,7 +49,7 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
         if watermark.is_none() && !self.options.log_is_whole {
             return Err(StoreError::CannotRefill { slot });
         }
-        let token = self.next_token();
+        let token = self.next_refill();
         if !self.store.begin(slot, token).await? {
             return Ok(None);
         }
@@ -79,13 +79,8 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
         Ok(ended.then_some(at))
     }
 
-    fn next_token(&mut self) -> RefillToken {
-        self.refills += 1;
-        RefillToken(u128::from(self.options.owner) << 64 | u128::from(self.refills))
-    }
-
     /// `None` where the state is gone because the watermark moved on meanwhile.
-    async fn copy(&mut self, room: RoomId, at: Position) -> Result<Option<RoomCopy>, StoreError> {
+    async fn copy(&self, room: RoomId, at: Position) -> Result<Option<RoomCopy>, StoreError> {
         let Some((_, state)) = self.history.state(&room, at).await? else {
             return Ok(None);
         };
@@ -103,7 +98,7 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
     }
 
     async fn newest_chunks(
-        &mut self,
+        &self,
         room: &RoomId,
         core: &StateCore,
         at: Position,
@@ -132,7 +127,7 @@ impl<S: WindowStore, H: HistoryStore> Windows<S, H> {
                     settled: part.iter().map(|(_, event)| event.clone()).collect(),
                     unsettled: Vec::new(),
                 };
-                let packer = &mut self.packer;
+                let packer = &mut self.packer();
                 chunks.extend(pack(packer, generation, *epoch, first.seq, body));
             }
         }

@@ -62,7 +62,7 @@ pub struct RoomCopy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefillToken(pub u128);
 
-/// Keeps the windows, a slot at a time. Each call happens at once or not at all.
+/// Keeps the windows, a slot at a time. What is done in one slot happens at once or not at all.
 pub trait WindowStore: Clone + Send + Sync + 'static {
     /// Where a slot is and in which log; `None` where it is new, lost or being refilled.
     fn position(
@@ -77,11 +77,14 @@ pub trait WindowStore: Clone + Send + Sync + 'static {
         rooms: &[RoomId],
     ) -> impl Future<Output = Result<Loaded, StoreError>> + Send;
 
-    /// Stores a step if the slot is exactly at `expected` and every chunk that the step blanks is
-    /// there. Where one is not, the slot went back and came again with other borders: nothing is
-    /// stored, as if the slot were elsewhere.
-    fn append(&self, step: WindowStep)
-    -> impl Future<Output = Result<Appended, StoreError>> + Send;
+    /// Stores each step, of different slots, whose slot is exactly at `expected` and has every chunk that
+    /// the step blanks. Where one is not there, the slot went back and came again with other borders:
+    /// nothing is stored, as if the slot were elsewhere. The outcomes are in the order of the steps and
+    /// independent of each other.
+    fn append_all(
+        &self,
+        steps: Vec<WindowStep>,
+    ) -> impl Future<Output = Vec<Result<Appended, StoreError>>> + Send;
 
     /// If the slot has no position: clears it and lets `(token, 0)` put.
     fn begin(

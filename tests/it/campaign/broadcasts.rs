@@ -1,24 +1,24 @@
 //! Broadcasts, their parts and their segments at a watermark, worked out from the truth and compared.
 
-use danmu_projections::EmbeddedHistory;
 use danmu_projections::history::reader::Broadcast;
 use danmu_projections::history::{HistoryReader, LATER_SEQS, ModerationRow};
 use danmu_projections::segments::{self, Segment, SegmentContent, Shown, Subject, View};
 use danmu_schemas::fact::{Fact, FactBody, Moderation, SegmentOpened};
 use danmu_schemas::{Cursor, Generation, Position, Seq, Settled, codec};
 
+use super::super::model::world::done;
 use super::checks::{Known, Wrong, readable};
-use super::faults::at_once;
+use super::engines::AnyHistory;
 use super::sweeping::{self, END};
 use super::truth::RoomTruth;
 
 const ALL: std::ops::Range<i64> = i64::MIN..i64::MAX;
 
 /// Whether the history says of a room's broadcasts what its watermark tells.
-pub fn are_true(reader: &HistoryReader<EmbeddedHistory>, known: Known<'_>) -> Result<(), Wrong> {
+pub fn are_true(reader: &HistoryReader<AnyHistory>, known: Known<'_>) -> Result<(), Wrong> {
     let (room, truth, watermark) = known;
     moderation_is_true(reader, known)?;
-    let broadcasts = readable(at_once(reader.broadcasts(room, None, usize::MAX)))?;
+    let broadcasts = readable(done(reader.broadcasts(room, None, usize::MAX)))?;
     let expected = expected_broadcasts(truth, watermark);
     let left = |broadcast: &Broadcast| left_of_broadcast(truth, broadcast.clone());
     if !broadcasts.iter().map(left).eq(expected.iter().map(left)) {
@@ -28,7 +28,7 @@ pub fn are_true(reader: &HistoryReader<EmbeddedHistory>, known: Known<'_>) -> Re
         ));
     }
     for Broadcast { cursor, .. } in broadcasts {
-        let interruptions = readable(at_once(reader.interruptions(room, cursor)))?;
+        let interruptions = readable(done(reader.interruptions(room, cursor)))?;
         let expected = facts(truth, watermark, |body| match body {
             FactBody::Interruption {
                 broadcast,
@@ -46,13 +46,13 @@ pub fn are_true(reader: &HistoryReader<EmbeddedHistory>, known: Known<'_>) -> Re
 }
 
 fn moderation_is_true(
-    reader: &HistoryReader<EmbeddedHistory>,
+    reader: &HistoryReader<AnyHistory>,
     (room, truth, watermark): Known<'_>,
 ) -> Result<(), Wrong> {
     let (last_generation, _) = truth.last();
     for generation in (Generation::FIRST.0..=last_generation.0).map(Generation) {
         let stored = reader.moderation(room, generation, Seq::ZERO, Seq(u64::MAX));
-        let stored = readable(at_once(stored))?;
+        let stored = readable(done(stored))?;
         let all = moderation(truth, generation);
         let is_needed = |row: &&ModerationRow| row.position <= watermark;
         let lacking = all
@@ -68,12 +68,12 @@ fn moderation_is_true(
 }
 
 fn segments_are_true(
-    reader: &HistoryReader<EmbeddedHistory>,
+    reader: &HistoryReader<AnyHistory>,
     (room, truth, watermark): Known<'_>,
     cursor: Cursor,
 ) -> Result<(), Wrong> {
     let expected = expected_segments(truth, watermark, cursor);
-    let listed = readable(at_once(reader.segments(room, cursor, ALL)))?;
+    let listed = readable(done(reader.segments(room, cursor, ALL)))?;
     if !listed
         .iter()
         .eq(expected.iter().map(|content| &content.segment))
@@ -85,7 +85,7 @@ fn segments_are_true(
     }
     for expected in expected {
         let n = expected.segment.n;
-        let content = readable(at_once(reader.segment(room, cursor, n, View::Public)))?;
+        let content = readable(done(reader.segment(room, cursor, n, View::Public)))?;
         let left = |content| left_of_segment(truth, cursor, content);
         if content.map(sorted).map(left) != Some(left(expected)) {
             return Err(("the history has another segment", format!("{cursor} {n}")));

@@ -4,15 +4,16 @@
 //! its events, with all that the history does not have and nothing that was erased. History: at a slot's watermark all of its rooms,
 //! states, events and facts; above it nothing that is not true.
 
+use danmu_projections::RoomWindow;
 use danmu_projections::history::HistoryReader;
 use danmu_projections::projection::{StoreError, StoredState};
 use danmu_projections::windows::store::WindowRead;
-use danmu_projections::{EmbeddedHistory, RoomWindow};
 use danmu_schemas::chunk::Unpacker;
 use danmu_schemas::{Generation, Position, RoomId, Seq};
 
+use super::super::model::world::done;
 use super::broadcasts;
-use super::faults::at_once;
+use super::engines::AnyHistory;
 use super::script::{ROOMS, SLOTS};
 use super::truth::{Numbered, RoomTruth};
 use super::world::World;
@@ -23,7 +24,7 @@ pub type Wrong = (&'static str, String);
 pub fn windows(world: &mut World) {
     let windows = world.stores().windows.now();
     for (index, room) in ROOMS.iter().enumerate() {
-        let window = at_once(windows.room(room)).unwrap();
+        let window = done(windows.room(room)).unwrap();
         let Some(position) = window.slot_position else {
             continue;
         };
@@ -80,7 +81,7 @@ pub fn history(world: &mut World) {
         let Some(watermark) = world.watermark(slot) else {
             continue;
         };
-        let listed = at_once(reader.rooms(slot, watermark)).unwrap();
+        let listed = done(reader.rooms(slot, watermark)).unwrap();
         for (index, room) in ROOMS
             .iter()
             .enumerate()
@@ -102,7 +103,7 @@ pub fn history(world: &mut World) {
 pub type Known<'a> = (&'a RoomId, &'a RoomTruth, Position);
 
 fn room_is_true(
-    reader: &HistoryReader<EmbeddedHistory>,
+    reader: &HistoryReader<AnyHistory>,
     (room, truth, watermark): Known<'_>,
     is_listed: bool,
 ) -> Result<(), Wrong> {
@@ -112,7 +113,7 @@ fn room_is_true(
             format!("listed: {is_listed}"),
         ));
     }
-    let read = readable(at_once(reader.state(room, watermark)))?;
+    let read = readable(done(reader.state(room, watermark)))?;
     let stored = read.as_ref().map(|(_, state)| state);
     state_is_true(stored, truth, watermark, "the history has a wrong state")?;
     match read {
@@ -124,7 +125,7 @@ fn room_is_true(
 }
 
 fn events_are_true(
-    reader: &HistoryReader<EmbeddedHistory>,
+    reader: &HistoryReader<AnyHistory>,
     (room, truth, watermark): Known<'_>,
     rng: &mut fastrand::Rng,
 ) -> Result<(), Wrong> {
@@ -134,7 +135,7 @@ fn events_are_true(
         let anywhere = [(); 4].map(|()| rng.usize(..=all.len()));
         for after in anywhere.into_iter().chain([0]) {
             let (after, wanted) = (Seq(after as u64), all.len() - after);
-            let read = readable(at_once(reader.events(room, generation, after, wanted + 1)))?;
+            let read = readable(done(reader.events(room, generation, after, wanted + 1)))?;
             let read: Vec<Numbered> = read.into_iter().map(|event| (generation, event)).collect();
             let events = truth.events_after(generation, after);
             let is_needed = |event: &&Numbered| event.1.offset <= watermark.offset;

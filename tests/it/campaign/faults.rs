@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use danmu_log::embedded::EmbeddedReader;
 use danmu_log::{LogReader, ReadError, ReadEvent};
-use danmu_projections::EmbeddedHistory;
 use danmu_projections::history::layout::{Key, KeyRange, Table};
 use danmu_projections::history::store::{HistoryStore, Order, Purged, Row};
 use danmu_projections::projection::StoreError;
@@ -20,6 +19,7 @@ use danmu_schemas::{LogIdentity, Partition, RoomId};
 use fastrand::Rng;
 
 use super::super::model::world::{chance, pause};
+use super::engines::AnyHistory;
 
 /// How often a call gives its turn away, before and after it happens.
 const PAUSED: f64 = 0.3;
@@ -105,10 +105,10 @@ fn unknown() -> StoreError {
     }
 }
 
-/// The embedded history under a fate.
+/// The history under a fate.
 #[derive(Clone)]
 pub struct FatefulHistory {
-    pub store: EmbeddedHistory,
+    pub store: AnyHistory,
     pub fate: Fate,
 }
 
@@ -211,14 +211,5 @@ pub async fn next_at_once(reader: &mut EmbeddedReader) -> Result<ReadEvent, Read
     match polled.await {
         Poll::Ready(event) => event,
         Poll::Pending => Ok(ReadEvent::Idle),
-    }
-}
-
-/// The output of a future that never waits, as the embedded adapters' do not.
-pub fn at_once<T>(work: impl Future<Output = T>) -> T {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match pin!(work).poll(&mut context) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("an embedded adapter does its work at once"),
     }
 }

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use danmu_projections::EmbeddedHistory;
 use danmu_projections::erasures::Erasures;
 use danmu_projections::history::layout::{self, FactKind, Key, KeyRange, Table};
 use danmu_projections::history::store::{HistoryStore, Order, Purged, Row};
@@ -17,10 +16,11 @@ use danmu_schemas::chunk::Unpacker;
 use danmu_schemas::fact::{Fact, FactBody};
 use danmu_schemas::{Cursor, LogIdentity, Position, RoomId};
 
-use super::super::model::world::{Walk, chance, pause};
+use super::super::model::world::{Walk, chance, done, pause};
 use super::broadcasts;
 use super::checks::Wrong;
-use super::faults::{FatefulHistory, at_once};
+use super::engines::AnyHistory;
+use super::faults::FatefulHistory;
 use super::script::{ROOMS, SLOTS};
 use super::truth::RoomTruth;
 use super::world::World;
@@ -44,10 +44,10 @@ impl SweptRows {
 
     /// A row that was swept and came back as it was, if there is one. Only a row of later records may
     /// have taken its place.
-    pub fn undone(&self, history: &EmbeddedHistory) -> Option<String> {
+    pub fn undone(&self, history: &AnyHistory) -> Option<String> {
         let rows = self.rows();
         let is_undone = |left: &&Row| {
-            let stored = at_once(history.get(left.key.clone())).unwrap();
+            let stored = done(history.get(left.key.clone())).unwrap();
             let stored = stored.expect("such rows are never removed");
             stored.timestamp <= left.timestamp && stored != **left
         };
@@ -167,7 +167,7 @@ async fn run<S: HistoryStore>(mut sweep: Sweep<S>) -> StoreError {
 pub fn finish(world: &mut World) {
     let history = world.stores().history.clone();
     let mut sweep = sweep(SweptHistory::of(world), world.identity());
-    while at_once(sweep.step()).unwrap() == Swept::More {}
+    while done(sweep.step()).unwrap() == Swept::More {}
     for (index, room) in ROOMS.iter().enumerate() {
         if let Err((what, why)) = rows_are_left(&history, room, world.truth.room(index)) {
             world.found(what, format!("{room}: {why}"));
@@ -175,7 +175,7 @@ pub fn finish(world: &mut World) {
     }
 }
 
-fn rows_are_left(history: &EmbeddedHistory, room: &RoomId, truth: &RoomTruth) -> Result<(), Wrong> {
+fn rows_are_left(history: &AnyHistory, room: &RoomId, truth: &RoomTruth) -> Result<(), Wrong> {
     let erasures = truth.erasures(END);
     chunks_are_left(history, room, truth)?;
     for kind in FactKind::ALL {
@@ -210,11 +210,7 @@ fn rows_are_left(history: &EmbeddedHistory, room: &RoomId, truth: &RoomTruth) ->
     Ok(())
 }
 
-fn chunks_are_left(
-    history: &EmbeddedHistory,
-    room: &RoomId,
-    truth: &RoomTruth,
-) -> Result<(), Wrong> {
+fn chunks_are_left(history: &AnyHistory, room: &RoomId, truth: &RoomTruth) -> Result<(), Wrong> {
     let left = truth.events_left(END).into_iter();
     let left: BTreeMap<_, _> = left
         .map(|(generation, event)| ((generation, event.seq), event))
@@ -255,7 +251,7 @@ pub fn starter(truth: &RoomTruth, cursor: Cursor) -> Option<String> {
     events.first().map(|(_, event)| broadcasts::author(event))
 }
 
-fn rows(history: &EmbeddedHistory, table: Table, room: &RoomId) -> Vec<Row> {
+fn rows(history: &AnyHistory, table: Table, room: &RoomId) -> Vec<Row> {
     let all = history.scan(layout::rows_of(table, room), Order::Ascending, usize::MAX);
-    at_once(all).unwrap()
+    done(all).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The windows of one world: in memory, under a fate, and with the calls that made them.
+//! The windows of one world, under a fate, and with the calls that made them.
 //!
 //! A roll-back makes them anew from the first of these calls, as a server does that lost the end of its
 //! append-only file.
@@ -6,32 +6,34 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use danmu_projections::projection::{Appended, Loaded, StoreError, StoredState};
-use danmu_projections::windows::memory::MemoryWatch;
 use danmu_projections::windows::store::{
     RefillToken, RoomCopy, RoomWindow, WindowRead, WindowStep, WindowStore,
 };
-use danmu_projections::windows::{MemoryWindows, WindowLimits};
 use danmu_schemas::{LogIdentity, Position, RoomId, Slot};
+use futures_util::future::join_all;
 
-use super::faults::{Fate, at_once};
-
-const LIMITS: WindowLimits = WindowLimits {
-    events_max: 6,
-    bytes_max: usize::MAX,
-    age_ms_max: i64::MAX,
-    hard_bytes_max: usize::MAX,
-};
+use super::super::model::world::done;
+use super::Plan;
+use super::engines::{AnyWatch, AnyWindows};
+use super::faults::Fate;
 
 /// Clones share them.
 #[derive(Clone)]
 pub struct FatefulWindows {
     kept: Arc<Mutex<Kept>>,
     fate: Fate,
+    plan: Plan,
 }
 
 struct Kept {
-    now: MemoryWindows,
+    now: AnyWindows,
     calls: Vec<Call>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        done(self.now.end());
+    }
 }
 
 /// What changes windows.
@@ -46,30 +48,31 @@ enum Call {
 }
 
 impl FatefulWindows {
-    pub fn new(fate: Fate) -> FatefulWindows {
+    pub fn new(plan: Plan, fate: Fate) -> FatefulWindows {
         let kept = Kept {
-            now: MemoryWindows::new(LIMITS),
+            now: done(AnyWindows::begin(plan)),
             calls: Vec::new(),
         };
         FatefulWindows {
             kept: Arc::new(Mutex::new(kept)),
             fate,
+            plan,
         }
     }
 
     /// The windows themselves.
-    pub fn now(&self) -> MemoryWindows {
+    pub fn now(&self) -> AnyWindows {
         self.kept().now.clone()
     }
 
     pub fn position(&self, slot: Slot) -> Option<Position> {
-        let position = at_once(self.now().position(slot));
+        let position = done(self.now().position(slot));
         position.unwrap().map(|(position, _)| position)
     }
 
     pub fn wipe(&self, slot: Slot) {
         self.take(Call::Wipe(slot));
-        self.now().wipe(slot);
+        done(self.now().wipe(slot));
     }
 
     pub fn set_watermark(&self, slot: Slot, watermark: Position) {
@@ -82,7 +85,8 @@ impl FatefulWindows {
         let mut kept = self.kept();
         let left = kept.calls.len().saturating_sub(calls);
         kept.calls.truncate(left);
-        kept.now = MemoryWindows::new(LIMITS);
+        done(kept.now.end());
+        kept.now = done(AnyWindows::begin(self.plan));
         for call in kept.calls.clone() {
             repeat(&kept.now, call);
         }
@@ -97,13 +101,13 @@ impl FatefulWindows {
     }
 }
 
-fn repeat(windows: &MemoryWindows, call: Call) {
+fn repeat(windows: &AnyWindows, call: Call) {
     match call {
-        Call::Append(step) => drop(at_once(windows.append(step))),
-        Call::Begin(slot, token) => drop(at_once(windows.begin(slot, token))),
-        Call::Put(slot, token, n, copy) => drop(at_once(windows.put(slot, token, n, *copy))),
-        Call::End(slot, token, n, at) => drop(at_once(windows.end(slot, token, n, at))),
-        Call::Wipe(slot) => windows.wipe(slot),
+        Call::Append(step) => drop(done(windows.append_all(vec![step]))),
+        Call::Begin(slot, token) => drop(done(WindowStore::begin(windows, slot, token))),
+        Call::Put(slot, token, n, copy) => drop(done(windows.put(slot, token, n, *copy))),
+        Call::End(slot, token, n, at) => drop(done(WindowStore::end(windows, slot, token, n, at))),
+        Call::Wipe(slot) => done(windows.wipe(slot)),
         Call::Watermark(slot, watermark) => windows.set_watermark(slot, watermark),
     }
 }
@@ -121,18 +125,22 @@ impl WindowStore for FatefulWindows {
             .await
     }
 
-    async fn append(&self, step: WindowStep) -> Result<Appended, StoreError> {
-        let work = async {
-            self.take(Call::Append(step.clone()));
-            self.now().append(step).await
+    /// Each step has its own fate, whatever the others wait for.
+    async fn append_all(&self, steps: Vec<WindowStep>) -> Vec<Result<Appended, StoreError>> {
+        let append = |step: WindowStep| async move {
+            let work = async {
+                self.take(Call::Append(step.clone()));
+                self.now().append_all(vec![step]).await.remove(0)
+            };
+            self.fate.call(work).await
         };
-        self.fate.call(work).await
+        join_all(steps.into_iter().map(append)).await
     }
 
     async fn begin(&self, slot: Slot, token: RefillToken) -> Result<bool, StoreError> {
         let work = async {
             self.take(Call::Begin(slot, token));
-            self.now().begin(slot, token).await
+            WindowStore::begin(&self.now(), slot, token).await
         };
         self.fate.call(work).await
     }
@@ -160,16 +168,16 @@ impl WindowStore for FatefulWindows {
     ) -> Result<bool, StoreError> {
         let work = async {
             self.take(Call::End(slot, token, n, at.clone()));
-            self.now().end(slot, token, n, at).await
+            WindowStore::end(&self.now(), slot, token, n, at).await
         };
         self.fate.call(work).await
     }
 }
 
 impl WindowRead for FatefulWindows {
-    type Watch = MemoryWatch;
+    type Watch = AnyWatch;
 
-    async fn watch(&self, room: &RoomId) -> Result<MemoryWatch, StoreError> {
+    async fn watch(&self, room: &RoomId) -> Result<AnyWatch, StoreError> {
         self.now().watch(room).await
     }
 

@@ -4,7 +4,6 @@
 //! had his. At a crash of the process all processors and readers are dropped, the log and the history
 //! are really closed and opened again, and the windows are lost.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,15 +13,14 @@ use danmu_log::embedded::{self, EmbeddedLog, EmbeddedReader};
 use danmu_log::{Lane, LogReader, LogWriter, NewRecord, ReadEvent, Routes};
 use danmu_processors::projector::shortcuts as loop_shortcuts;
 use danmu_projections::history::HistoryReader;
-use danmu_projections::{EmbeddedHistory, shortcuts};
+use danmu_projections::shortcuts;
 use danmu_schemas::{LogIdentity, Partition, Position, Slot};
 use fastrand::Rng;
 use serde_json::json;
-use tempfile::TempDir;
-use tokio::runtime::{self, Runtime};
 
-use super::super::model::world::{Findings, chance, found, pick};
-use super::faults::{Fate, FatefulHistory, FatefulReader, at_once, next_at_once};
+use super::super::model::world::{Findings, chance, done, found, pick};
+use super::engines::{AnyHistory, Place};
+use super::faults::{Fate, FatefulHistory, FatefulReader, next_at_once};
 use super::processors::Owners;
 use super::script::{ROOMS, SLOTS, Script};
 use super::sweeping::{self, Sweeper, SweptRows};
@@ -47,7 +45,7 @@ const AIMED: f64 = 0.08;
 /// What a process holds, and loses at its crash or finds again.
 pub struct Stores {
     pub log: EmbeddedLog,
-    pub history: EmbeddedHistory,
+    pub history: AnyHistory,
     pub windows: FatefulWindows,
     /// Reads what was appended, for the truth.
     learner: EmbeddedReader,
@@ -62,8 +60,7 @@ pub struct World {
     pub truth: Truth,
     pub swept: SweptRows,
     stores: Option<Stores>,
-    runtime: Runtime,
-    directory: TempDir,
+    place: Place,
     clock: Arc<AtomicI64>,
     script: Script,
     sent: usize,
@@ -80,9 +77,8 @@ impl World {
         let fate = Fate::new(rng.fork(), failing);
         let script = Script::new(rng.fork());
         let clock = Arc::new(AtomicI64::new(script.clock));
-        let directory = directory();
-        let runtime = runtime::Builder::new_current_thread().enable_time().build();
-        let stores = Stores::open(directory.path(), &clock, &fate);
+        let place = Place::new(plan);
+        let stores = Stores::open(plan, &place, &clock, &fate);
         World {
             plan,
             fate,
@@ -91,8 +87,7 @@ impl World {
             truth: Truth::new(),
             swept: SweptRows::default(),
             stores: Some(stores),
-            runtime: runtime.unwrap(),
-            directory,
+            place,
             clock,
             script,
             sent: 0,
@@ -104,8 +99,6 @@ impl World {
 
     /// Runs to the end and tells what went wrong.
     pub fn run(mut self) -> Findings {
-        let handle = self.runtime.handle().clone();
-        let _context = handle.enter();
         let mut owners: Vec<Owners> = self
             .plan
             .kinds()
@@ -177,7 +170,7 @@ impl World {
     /// The history's watermark as it is.
     pub fn watermark(&self, slot: Slot) -> Option<Position> {
         let reader = HistoryReader::new(self.stores().history.clone(), self.identity());
-        at_once(reader.watermark(slot)).unwrap()
+        done(reader.watermark(slot)).unwrap()
     }
 
     pub fn found(&mut self, what: &'static str, detail: impl std::fmt::Display) {
@@ -243,7 +236,7 @@ impl World {
         sweeper.stop();
         owners.iter_mut().for_each(Owners::stop);
         self.stores = None;
-        let mut stores = Stores::open(self.directory.path(), &self.clock, &self.fate);
+        let mut stores = Stores::open(self.plan, &self.place, &self.clock, &self.fate);
         stores.resume(self.learned);
         self.stores = Some(stores);
         for owners in owners {
@@ -284,7 +277,7 @@ impl World {
         for (partition, records) in PARTITIONS.into_iter().zip(records) {
             if !records.is_empty() {
                 let appended = self.stores().log.append(partition, records);
-                self.runtime.block_on(appended).unwrap();
+                done(appended).unwrap();
             }
         }
         self.learn();
@@ -294,7 +287,7 @@ impl World {
         let Some(stores) = &mut self.stores else {
             return;
         };
-        while let ReadEvent::Records(batch) = at_once(next_at_once(&mut stores.learner)).unwrap() {
+        while let ReadEvent::Records(batch) = done(next_at_once(&mut stores.learner)).unwrap() {
             for record in &batch.records {
                 self.truth.learn(record);
                 self.learned[batch.partition.0 as usize] = record.offset + 1;
@@ -317,20 +310,20 @@ impl World {
 }
 
 impl Stores {
-    fn open(directory: &Path, clock: &Arc<AtomicI64>, fate: &Fate) -> Stores {
+    fn open(plan: Plan, place: &Place, clock: &Arc<AtomicI64>, fate: &Fate) -> Stores {
         let clock = Arc::clone(clock);
         let now = Arc::new(move || clock.load(Ordering::Relaxed));
         let options = embedded::Options {
             partitions: 3.try_into().unwrap(),
             linger: Duration::ZERO,
-            ..embedded::Options::new(directory.join("log"), now)
+            ..embedded::Options::new(place.directory.path().join("log"), now)
         };
         let log = EmbeddedLog::open(options).unwrap();
         let mut stores = Stores {
             learner: log.reader(),
             log,
-            history: EmbeddedHistory::open(&directory.join("history")).unwrap(),
-            windows: FatefulWindows::new(fate.clone()),
+            history: done(place.history()),
+            windows: FatefulWindows::new(plan, fate.clone()),
         };
         stores.resume([0; 2]);
         stores
@@ -338,21 +331,11 @@ impl Stores {
 
     /// Lets the learner go on from these offsets.
     fn resume(&mut self, learned: [i64; 2]) {
-        at_once(next_at_once(&mut self.learner)).unwrap();
+        done(next_at_once(&mut self.learner)).unwrap();
         for (partition, next) in PARTITIONS.into_iter().zip(learned) {
-            at_once(self.learner.seek(partition, next)).unwrap();
+            done(self.learner.seek(partition, next)).unwrap();
         }
     }
-}
-
-/// A directory in memory, where the machine has one: a campaign opens thousands of stores.
-fn directory() -> TempDir {
-    let shared_memory = Path::new("/dev/shm");
-    let made = match shared_memory.is_dir() {
-        true => tempfile::tempdir_in(shared_memory),
-        false => tempfile::tempdir(),
-    };
-    made.unwrap()
 }
 
 /// The first two of our slots are in one partition, the third is alone.

@@ -141,7 +141,7 @@ impl Show {
             Fault::RedisFlushed => {
                 self.flush_redis();
                 let windows = &self.processes["windows-1"];
-                windows.wait_for_line("the slot is opened again");
+                windows.wait_for_line("slots are opened again");
                 self.flush_redis();
             }
             Fault::KafkaKilled => killed(&mut self.deployment.kafka),

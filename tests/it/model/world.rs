@@ -6,13 +6,16 @@
 //! the whole log once, without any fault. A processor or reader is a [`Walk`]: an async body that
 //! gives the turn back wherever the world may change under it.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
@@ -226,30 +229,69 @@ impl<T> Walk<T> {
         }
     }
 
-    /// Runs to the next [`pause`]; `Some` once the body has ended.
+    /// Runs to the next [`pause`]; `Some` once the body has ended. Waits for what else it waits for.
     pub fn step(&mut self) -> Option<T> {
-        match self
-            .body
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-        {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        }
+        PAUSED.set(false);
+        poll_until(self.body.as_mut(), || PAUSED.get())
     }
 }
 
-/// Gives the turn back to the world.
+/// The output of a future that does not [`pause`]. Waits for what it waits for: an embedded adapter for
+/// nothing, others for their servers.
+pub fn done<T>(work: impl Future<Output = T>) -> T {
+    poll_until(pin!(work), || false).expect("it ends")
+}
+
+thread_local! {
+    /// Whether a body on this thread has given its turn away.
+    static PAUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Longer than any call to a server takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Polls until the future has ended, or until it has polled and `is_enough` holds.
+fn poll_until<F: Future + ?Sized>(
+    mut work: Pin<&mut F>,
+    is_enough: impl Fn() -> bool,
+) -> Option<F::Output> {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Poll::Ready(output) = work.as_mut().poll(&mut context) {
+            return Some(output);
+        }
+        if is_enough() {
+            return None;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        assert!(!left.is_zero(), "nothing comes from what is waited for");
+        thread::park_timeout(left);
+    }
+}
+
+/// Wakes a thread that waits for a future.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Gives the turn back to the world. Among others under way it is at once ready to go on.
 pub async fn pause() {
     let mut paused = false;
-    poll_fn(|_| {
+    poll_fn(|context| {
         let ready = paused;
         paused = true;
         if ready {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
+            return Poll::Ready(());
         }
+        PAUSED.set(true);
+        context.waker().wake_by_ref();
+        Poll::Pending
     })
     .await;
 }

@@ -6,6 +6,7 @@
 //! implement. A log is a script, and whatever is shown at a position is compared with what the script
 //! gives there.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,16 +14,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail, ensure};
 use danmu_processors::settle::Room;
 use danmu_projections::projection::{Appended, Projection, StoreError};
-use danmu_schemas::{LogIdentity, Position, RoomId, Settled};
+use danmu_schemas::{LogIdentity, Position, RoomId, Settled, Slot};
 use fastrand::Rng;
 
-use script::{Owner, Script, Standing, at, log};
+use one_slot::OneSlot;
+use script::{Line, Owner, Script, Standing, at, comment, log};
 
 pub mod blanking;
 pub mod broadcasts;
 pub mod following;
 pub mod history;
 mod meddling;
+pub mod one_slot;
 pub mod readers;
 pub mod refill;
 pub mod script;
@@ -112,6 +115,7 @@ macro_rules! projection_cases {
             settling_again_leaves_the_same_content
             two_owners_cannot_make_it_wrong
             a_slot_knows_nothing_of_others
+            slots_of_one_call_are_independent
             another_log_is_refused
             readers_see_events_and_state_together
         );
@@ -360,13 +364,98 @@ pub async fn a_slot_knows_nothing_of_others<E: Engine>(engine: &E) -> anyhow::Re
     let script = Script::random(7, 30, 2);
     let mut owner = owner(engine, &script).await?;
     owner.settle_to(script.end(), 10).await?;
-    let other = danmu_schemas::Slot::all()
+    let other = Slot::all()
         .find(|slot| *slot != script.slot)
         .context("another slot")?;
     let mut projection = engine.owner(&log());
     let position = projection.open(other).await?;
     ensure!(position == Position::BEGIN, "slot {other} is at {position}");
     check_shown(engine, &script).await
+}
+
+/// Many slots are opened, loaded, appended to and checkpointed by one call each. Each slot has its own
+/// outcome, in its place.
+pub async fn slots_of_one_call_are_independent<E: Engine>(engine: &E) -> anyhow::Result<()> {
+    let scripts = scripts_of_slots(150);
+    let slots: Vec<Slot> = scripts.iter().map(|script| script.slot).collect();
+    let mut projection = engine.owner(&log());
+    for opened in projection.open_all(&slots).await {
+        ensure!(opened? == Position::BEGIN, "a new slot");
+    }
+    let is_late = |n: usize| n.is_multiple_of(3);
+    let steps = scripts.iter().enumerate();
+    let steps = steps.map(|(n, script)| script.step(usize::from(is_late(n))..2));
+    for (n, appended) in projection
+        .append_all(steps.collect())
+        .await
+        .into_iter()
+        .enumerate()
+    {
+        let expected = match is_late(n) {
+            true => Appended::Other(Some(Position::BEGIN)),
+            false => Appended::Stored,
+        };
+        ensure!(appended? == expected, "slot {n} of the first call");
+    }
+    let again = scripts.iter().map(|script| script.step(0..2));
+    for (n, appended) in projection
+        .append_all(again.collect())
+        .await
+        .into_iter()
+        .enumerate()
+    {
+        let expected = match is_late(n) {
+            true => Appended::Stored,
+            false => Appended::Already,
+        };
+        ensure!(appended? == expected, "slot {n} of the second call");
+    }
+    let wanted: Vec<_> = scripts
+        .iter()
+        .map(|script| (script.slot, script.rooms()))
+        .collect();
+    for (script, loaded) in scripts.iter().zip(projection.load_all(&wanted).await) {
+        let loaded = loaded?;
+        ensure!(
+            loaded.position == Some(script.end()),
+            "{:?}",
+            loaded.position
+        );
+        let room = &script.rooms()[0];
+        let standing = script.standing(room, script.end()).context("a room")?;
+        let state = loaded.states[0].as_ref().context("a state")?;
+        ensure!(state.core == standing.core, "{room} is another's");
+    }
+    let reached: Vec<_> = scripts
+        .iter()
+        .map(|script| (script.slot, script.end()))
+        .collect();
+    for checkpointed in projection.checkpoint_all(&reached).await {
+        checkpointed?;
+    }
+    let opened = engine.owner(&log()).open_all(&slots).await;
+    for (script, opened) in scripts.iter().zip(opened) {
+        ensure!(opened? == script.end(), "a slot is not where it was left");
+        check_shown(engine, script).await?;
+    }
+    Ok(())
+}
+
+/// Scripts of two records, each of a room that is alone in its slot.
+fn scripts_of_slots(count: usize) -> Vec<Script> {
+    let mut seen = BTreeSet::new();
+    let names = (0..).map(|n| RoomId::parse(&format!("apart-{n}")).expect("a valid name"));
+    let rooms = names.filter(|room| seen.insert(room.slot())).take(count);
+    let line = |room: &RoomId, n: u128| Line {
+        room: room.clone(),
+        logged_at: 1_700_000_000_000 + n as i64,
+        id: n,
+        user: "ann".to_owned(),
+        body: comment(format!("{n} in {room}")),
+    };
+    rooms
+        .map(|room| Script::of(&[line(&room, 0), line(&room, 1)]))
+        .collect()
 }
 
 /// What belongs to another log is an error, never "already done".

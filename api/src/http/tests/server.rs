@@ -157,7 +157,8 @@ impl Server {
     pub async fn open(&self, room: &str) {
         let room = RoomId::parse(room).expect("a valid name");
         let mut writer = self.writer.lock().await;
-        writer.live.open(room.slot()).await.expect("it opens");
+        let opened = writer.live.open_all(&[room.slot()]).await.remove(0);
+        opened.expect("it opens");
     }
 
     pub async fn get(&self, path: &str) -> (u16, String) {
@@ -223,8 +224,11 @@ impl Writer {
         let expected = match self.positions.get(&slot) {
             Some(position) => *position,
             None => {
-                self.live.open(slot).await.expect("the windows open");
-                self.past.open(slot).await.expect("the history opens")
+                let slots = [slot];
+                let live = self.live.open_all(&slots).await.remove(0);
+                live.expect("the windows open");
+                let past = self.past.open_all(&slots).await.remove(0);
+                past.expect("the history opens")
             }
         };
         let mut to = expected;
@@ -242,16 +246,13 @@ impl Writer {
             changes: vec![room.take_change(&name, to)],
         };
         self.positions.insert(slot, to);
-        self.live
-            .append(step.clone())
-            .await
-            .expect("the windows take it");
+        let live = self.live.append_all(vec![step.clone()]).await.remove(0);
+        live.expect("the windows take it");
         if kept == Kept::Everywhere {
-            self.past.append(step).await.expect("the history takes it");
-            self.past
-                .checkpoint(slot, to)
-                .await
-                .expect("the history keeps it");
+            let past = self.past.append_all(vec![step]).await.remove(0);
+            past.expect("the history takes it");
+            let kept = self.past.checkpoint_all(&[(slot, to)]).await.remove(0);
+            kept.expect("the history keeps it");
         }
     }
 }

@@ -116,11 +116,11 @@ impl WindowStore for Windows {
         }
     }
 
-    async fn append(&self, step: WindowStep) -> Result<Appended, StoreError> {
+    async fn append_all(&self, steps: Vec<WindowStep>) -> Vec<Result<Appended, StoreError>> {
         match self {
-            Self::Memory(windows) => windows.append(step).await,
+            Self::Memory(windows) => windows.append_all(steps).await,
             #[cfg(feature = "cluster")]
-            Self::Redis(windows) => windows.append(step).await,
+            Self::Redis(windows) => windows.append_all(steps).await,
         }
     }
 

@@ -83,14 +83,14 @@ impl Content {
     }
 }
 
-impl Projection for Ledger {
-    async fn open(&mut self, slot: Slot) -> Result<Position, StoreError> {
+impl Ledger {
+    fn open(&self, slot: Slot) -> Result<Position, StoreError> {
         let mut content = self.call()?;
         content.opened += 1;
         Ok(content.position(slot))
     }
 
-    async fn load(&mut self, slot: Slot, rooms: &[RoomId]) -> Result<Loaded, StoreError> {
+    fn load(&self, slot: Slot, rooms: &[RoomId]) -> Result<Loaded, StoreError> {
         let content = self.call()?;
         let state = |room| content.rooms.get(room).map(|stored| stored.state.clone());
         Ok(Loaded {
@@ -99,7 +99,7 @@ impl Projection for Ledger {
         })
     }
 
-    async fn append(&mut self, step: SlotStep) -> Result<Appended, StoreError> {
+    fn append(&self, step: SlotStep) -> Result<Appended, StoreError> {
         let mut content = self.call()?;
         let position = content.position(step.slot);
         if position == step.to {
@@ -115,12 +115,42 @@ impl Projection for Ledger {
         Ok(Appended::Stored)
     }
 
-    async fn checkpoint(&mut self, slot: Slot, to: Position) -> Result<(), StoreError> {
+    fn checkpoint(&self, slot: Slot, to: Position) -> Result<(), StoreError> {
         let mut content = self.call()?;
         if content.refuses_checkpoints {
             return Err(unavailable());
         }
         content.checkpoints.insert(slot, to);
         Ok(())
+    }
+}
+
+impl Projection for Ledger {
+    async fn open_all(&mut self, slots: &[Slot]) -> Vec<Result<Position, StoreError>> {
+        slots.iter().map(|slot| self.open(*slot)).collect()
+    }
+
+    async fn load_all(
+        &mut self,
+        wanted: &[(Slot, Vec<RoomId>)],
+    ) -> Vec<Result<Loaded, StoreError>> {
+        let wanted = wanted.iter();
+        wanted
+            .map(|(slot, rooms)| self.load(*slot, rooms))
+            .collect()
+    }
+
+    async fn append_all(&mut self, steps: Vec<SlotStep>) -> Vec<Result<Appended, StoreError>> {
+        steps.into_iter().map(|step| self.append(step)).collect()
+    }
+
+    async fn checkpoint_all(
+        &mut self,
+        reached: &[(Slot, Position)],
+    ) -> Vec<Result<(), StoreError>> {
+        let reached = reached.iter();
+        reached
+            .map(|(slot, to)| self.checkpoint(*slot, *to))
+            .collect()
     }
 }

@@ -303,7 +303,11 @@ async fn put_back(bench: &Bench, windows: &MemoryWindows, chunk: PackedChunk) {
             ..unchanged(state)
         }],
     };
-    let appended = windows.append(step).await.expect("appended");
+    let appended = windows
+        .append_all(vec![step])
+        .await
+        .remove(0)
+        .expect("appended");
     assert_eq!(appended, Appended::Stored);
 }
 

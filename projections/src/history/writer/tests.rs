@@ -10,11 +10,12 @@ async fn a_chunk_ends_before_a_segment_begins() {
     let directory = sample::directory();
     let store = EmbeddedHistory::open(directory.path()).unwrap();
     let mut writer = HistoryWriter::new(store.clone(), log());
-    writer.open(slot()).await.unwrap();
+    writer.open_all(&[slot()]).await.remove(0).unwrap();
     let mut both = step(1, 6);
     both.changes[0].facts = vec![sample::segment_opened(0, 1), sample::segment_opened(1, 4)];
-    writer.append(both).await.unwrap();
-    writer.checkpoint(slot(), at(5)).await.unwrap();
+    writer.append_all(vec![both]).await.remove(0).unwrap();
+    let reached = [(slot(), at(5))];
+    writer.checkpoint_all(&reached).await.remove(0).unwrap();
     let range = layout::chunks_from(&room(), Generation::FIRST, Seq(0));
     let chunks = store.scan(range, Order::Ascending, 10).await.unwrap();
     let firsts = chunks

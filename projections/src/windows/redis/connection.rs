@@ -9,7 +9,7 @@ use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, RedisResult, TlsMode, Value,
+    Pipeline, RedisConnectionInfo, RedisError, RedisResult, TlsMode, Value,
 };
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::RedisOptions;
 use super::address::Topology;
+use crate::projection::together;
 
 /// How many calls wait in a connection's queue before the next one waits for a place.
 const QUEUE_LEN: usize = 1_024;
@@ -106,29 +107,57 @@ impl Connection {
         match self {
             Self::Single { manager, .. } => call.query_async(&mut manager.clone()).await,
             Self::Cluster { connection, .. } => call.query_async(&mut connection.clone()).await,
-            Self::Sentinel {
-                sentinels,
-                options,
-                current,
-            } => {
-                let known = current.lock().await.clone();
-                let mut connection = match known {
-                    Some(connection) => connection,
-                    None => {
-                        let client = sentinels.lock().await.async_get_client().await?;
-                        let connecting =
-                            client.get_multiplexed_async_connection_with_config(options);
-                        let connection = connecting.await?;
-                        current.lock().await.insert(connection).clone()
-                    }
-                };
-                let called = call.query_async(&mut connection).await;
+            Self::Sentinel { current, .. } => {
+                let called = call.query_async(&mut self.named().await?).await;
                 if called.as_ref().is_err_and(is_elsewhere) {
                     current.lock().await.take();
                 }
                 called
             }
         }
+    }
+
+    /// Sends calls in one write, and none waits for another's answer; the outcomes in their order. In a
+    /// cluster each goes to its node, whose connection gathers what is there to be sent.
+    pub(super) async fn query_all(&self, calls: &Pipeline) -> Vec<RedisResult<Value>> {
+        let len = calls.cmd_iter().count();
+        let called: RedisResult<Vec<RedisResult<Value>>> = match self {
+            Self::Single { manager, .. } => calls.query_async(&mut manager.clone()).await,
+            Self::Cluster { .. } => {
+                let each = calls.cmd_iter().map(|call| self.query(call));
+                Ok(together(len, each.collect()).await)
+            }
+            Self::Sentinel { current, .. } => {
+                let called = match self.named().await {
+                    Ok(mut connection) => calls.query_async(&mut connection).await,
+                    Err(error) => Err(error),
+                };
+                if find_error(&called).is_some_and(is_elsewhere) {
+                    current.lock().await.take();
+                }
+                called
+            }
+        };
+        called.unwrap_or_else(|error| vec![Err(error); len])
+    }
+
+    /// The connection to the server that sentinels name.
+    async fn named(&self) -> RedisResult<MultiplexedConnection> {
+        let Self::Sentinel {
+            sentinels,
+            options,
+            current,
+        } = self
+        else {
+            unreachable!("only sentinels name a server");
+        };
+        if let Some(connection) = current.lock().await.clone() {
+            return Ok(connection);
+        }
+        let client = sentinels.lock().await.async_get_client().await?;
+        let connecting = client.get_multiplexed_async_connection_with_config(options);
+        let connection = connecting.await?;
+        Ok(current.lock().await.insert(connection).clone())
     }
 
     /// A connection of its own to hear messages.
@@ -153,6 +182,14 @@ impl Connection {
         };
         let connected = timeout(options.connect_timeout, connect).await;
         connected.unwrap_or_else(|late| Err(RedisError::from(std::io::Error::from(late))))
+    }
+}
+
+/// What went wrong with calls, or with one of them.
+fn find_error(called: &RedisResult<Vec<RedisResult<Value>>>) -> Option<&RedisError> {
+    match called {
+        Ok(each) => each.iter().find_map(|called| called.as_ref().err()),
+        Err(error) => Some(error),
     }
 }
 

@@ -5,12 +5,19 @@
 //! once more, after loading it.
 
 use redis::aio::PubSub;
-use redis::{Cmd, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 
 use super::connection::Connection;
 use super::library::{self, Found, LibraryRole};
 use super::{ConnectError, RedisOptions};
-use crate::projection::StoreError;
+use crate::projection::{StoreError, together};
+
+/// How many calls go in one pipeline: it is sent and answered as one, and no other call of the
+/// connection is answered meanwhile.
+const PIPELINE_LEN_MAX: usize = 128;
+/// How many pipelines of one [`Link::call_all`] are under way at once: while the server works on one,
+/// the next is there.
+const PIPELINES_AT_ONCE: usize = 4;
 
 pub(super) struct Link {
     connection: Connection,
@@ -33,19 +40,49 @@ impl Link {
     /// Calls a function; `what` names it for whoever reads the error.
     pub(super) async fn call(&self, what: &'static str, call: &Cmd) -> Result<Value, StoreError> {
         let mut called = self.connection.query(call).await;
-        if self.options.library == LibraryRole::Loads
-            && called.as_ref().is_err_and(library::is_missing)
-        {
-            tracing::warn!(address = %self.options.address, "redis has lost its functions");
-            called = match self.connection.query(&library::load()).await {
-                Ok(_) => self.connection.query(call).await,
+        if self.has_lost_library(&called) {
+            called = match self.load_library().await {
+                Ok(()) => self.connection.query(call).await,
                 Err(error) => Err(error),
             };
         }
-        called.map_err(|error| StoreError::Unavailable {
-            what,
-            source: Box::new(error),
-        })
+        called.map_err(|error| unavailable(what, error))
+    }
+
+    /// Calls functions, many at once; the outcomes in their order, each its own. Where the library was
+    /// lost meanwhile a call may be made twice: it must be one that finds itself done.
+    pub(super) async fn call_all(
+        &self,
+        what: &'static str,
+        calls: Vec<Cmd>,
+    ) -> Vec<Result<Value, StoreError>> {
+        let pipelines = pipelines(calls);
+        let each = pipelines.iter().map(|calls| self.call_pipeline(calls));
+        let called = together(PIPELINES_AT_ONCE, each.collect()).await;
+        let called = called.into_iter().flatten();
+        let told = |called: RedisResult<Value>| called.map_err(|error| unavailable(what, error));
+        called.map(told).collect()
+    }
+
+    async fn call_pipeline(&self, calls: &Pipeline) -> Vec<RedisResult<Value>> {
+        let called = self.connection.query_all(calls).await;
+        if !called.iter().any(|called| self.has_lost_library(called)) {
+            return called;
+        }
+        match self.load_library().await {
+            Ok(()) => self.connection.query_all(calls).await,
+            Err(_) => called,
+        }
+    }
+
+    fn has_lost_library(&self, called: &RedisResult<Value>) -> bool {
+        let is_missing = called.as_ref().is_err_and(library::is_missing);
+        is_missing && self.options.library == LibraryRole::Loads
+    }
+
+    async fn load_library(&self) -> RedisResult<()> {
+        tracing::warn!(address = %self.options.address, "redis has lost its functions");
+        self.connection.query(&library::load()).await.map(drop)
     }
 
     /// A connection of its own to hear messages.
@@ -92,6 +129,29 @@ impl Link {
             }
         }
         Ok(())
+    }
+}
+
+/// Calls in pipelines of a bounded length, in their order.
+fn pipelines(calls: Vec<Cmd>) -> Vec<Pipeline> {
+    let mut pipelines: Vec<Pipeline> = Vec::new();
+    for (n, call) in calls.into_iter().enumerate() {
+        if n % PIPELINE_LEN_MAX == 0 {
+            let mut next = Pipeline::with_capacity(PIPELINE_LEN_MAX);
+            next.ignore_errors();
+            pipelines.push(next);
+        }
+        if let Some(last) = pipelines.last_mut() {
+            last.add_command(call);
+        }
+    }
+    pipelines
+}
+
+fn unavailable(what: &'static str, error: RedisError) -> StoreError {
+    StoreError::Unavailable {
+        what,
+        source: Box::new(error),
     }
 }
 

@@ -227,5 +227,5 @@ async fn append<W: WindowStore + WindowRead, H: danmu_projections::history::Hist
         to: at(12),
         changes: vec![change],
     };
-    Ok(engine.windows.append(step).await?)
+    Ok(engine.windows.append_all(vec![step]).await.remove(0)?)
 }

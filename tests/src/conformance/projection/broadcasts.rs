@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, ensure};
-use danmu_projections::Projection;
 use danmu_projections::history::store::HistoryStore;
 use danmu_projections::history::{Broadcast, LATER_SEQS};
 use danmu_projections::segments::{Segment, View};
@@ -16,6 +15,7 @@ use danmu_schemas::{Body, Cursor, Generation, Position, RoomId, Seq, Settled};
 
 use super::Engine;
 use super::history::{HistoryEngine, HistoryEnvironment, engine};
+use super::one_slot::OneSlot;
 use super::script::{Line, Owner, Script, comment, delete, end, erase, gift, log, rooms, start};
 
 /// Segments of every number.

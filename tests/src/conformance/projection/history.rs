@@ -8,10 +8,10 @@ use bytes::Bytes;
 use danmu_projections::history::layout::{self, MemoryKind, Table};
 use danmu_projections::history::store::{HistoryStore, Order, Row};
 use danmu_projections::history::{HistoryReader, HistoryWriter};
-use danmu_projections::projection::Projection;
 use danmu_schemas::{Generation, LogIdentity, Position, RoomId, Seq};
 
 use super::meddling::{Act, Meddled};
+use super::one_slot::OneSlot;
 use super::script::{Owner, Script, Standing, at, log, rooms};
 use super::{Engine, Shown, check_shown};
 

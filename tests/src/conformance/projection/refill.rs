@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use danmu_projections::history::{HistoryStore, HistoryWriter};
-use danmu_projections::projection::{Appended, Projection, StoreError, StoredState};
+use danmu_projections::projection::{Appended, StoreError, StoredState};
 use danmu_projections::windows::{RefillToken, RoomCopy, WindowLimits, WindowRead, WindowStore};
 use danmu_schemas::Position;
 
 use super::meddling::{Act, Meddled};
+use super::one_slot::OneSlot;
 use super::script::{Owner, Script, at, log};
 use super::windows::{WindowEngine, WindowEnvironment, engine};
 use super::{Engine, check_shown};

@@ -20,6 +20,8 @@ use danmu_schemas::{
 };
 use fastrand::Rng;
 
+use super::one_slot::OneSlot;
+
 /// How often an owner opens its slot again before its projection is taken for broken.
 const OPENED_MAX: usize = 10_000;
 
