@@ -3,8 +3,9 @@
 //! It reads projections and decides nothing about events. `feed` holds the rooms that are watched,
 //! rendered once; `poll`, `overview` and `directory` read it, [`ready`](Api::ready) answers a poll
 //! before any router. [`render`] writes settled events as JSON, [`overlay`] hides what moderation
-//! took, `pace` says how much of it is shown and how often, `older` pages through the history, `replay` and [`export`] show broadcasts afterwards;
-//! [`http`] gives them addresses.
+//! took, `pace` says how much of it is shown and how often, `older` pages through the history, `replay`
+//! and [`export`] show broadcasts afterwards; [`http`] gives them addresses. [`web`] serves the page that
+//! shows it all to people.
 
 mod answer;
 mod directory;
@@ -21,6 +22,7 @@ mod ready;
 pub mod render;
 mod replay;
 mod totals;
+pub mod web;
 
 pub use feed::FeedLimits;
 pub use http::{Api, router};

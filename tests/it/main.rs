@@ -25,6 +25,7 @@ mod mutated;
 mod openapi;
 mod operation;
 mod overload;
+mod page;
 mod projection;
 #[cfg(feature = "cluster")]
 mod redis;

@@ -249,7 +249,7 @@ fn other_methods_and_paths_are_told_what_there_is() {
         }
     }
     for nowhere in [
-        "/",
+        "/index.html",
         "/v1",
         "/v1/rooms/r1/",
         "/v1/rooms/r1/nothing",

@@ -162,7 +162,11 @@ fn introduction(
         false => "",
     };
     format!(
-        "Rooms {rooms} are live. In another terminal:
+        "Rooms {rooms} are live. Watch them at
+
+  http://{public}/
+
+or in another terminal:
 
   curl 'http://{public}/v1/rooms/{room}/events?limit=5'{to_read}
   curl 'http://{public}/v1/rooms/{room}/broadcasts'{to_read}
@@ -200,6 +204,7 @@ mod tests {
             text.contains("http://127.0.0.1:8080/v1/rooms/stage/events"),
             "{text}"
         );
+        assert!(text.contains("\n  http://127.0.0.1:8080/\n"), "{text}");
         assert!(text.contains("http://127.0.0.1:8081/metrics"), "{text}");
         assert!(text.contains("stays in kept"), "{text}");
         assert!(!text.contains("TOKEN"), "{text}");

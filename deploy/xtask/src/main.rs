@@ -91,6 +91,7 @@ fn lint() -> Result<()> {
 fn test(arguments: &[String]) -> Result<()> {
     install::libraries()?;
     let python = install::testers()?;
+    let chromium = install::browser()?;
     let is_ours = |engine: &Engine| shared::named_by_environment(*engine).is_none();
     let engines: Vec<_> = SHARED.into_iter().filter(is_ours).collect();
     let directory = tempfile::tempdir()?;
@@ -99,7 +100,8 @@ fn test(arguments: &[String]) -> Result<()> {
     let mut command = cargo(&["test", "--workspace", "--features", FEATURES]);
     command
         .arguments(arguments)
-        .environment("XTASK_PYTHON", &python);
+        .environment("XTASK_PYTHON", &python)
+        .environment("XTASK_CHROMIUM", &chromium);
     for server in &servers {
         command.environment(server.engine().variable(), server.address());
     }

@@ -18,7 +18,7 @@ use crate::client::{Server, describe};
 const PAST_MS: i64 = 3 * 60 * 1_000;
 const PAST_ENDED_AGO_MS: i64 = 60_000;
 /// How much of it is made at once.
-const PAST_STEP_MS: i64 = 1_000;
+const PAST_STEP_MS: i64 = 200;
 /// How often something happens in a live show.
 const TICK: Duration = Duration::from_millis(200);
 /// The longest time that is made up for after a delay.
