@@ -20,7 +20,7 @@ mod timing;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use danmu_log::{LogReader, ReadError, ReadEvent, Routes};
+use danmu_log::{DeadLetterError, DeadLetters, LogReader, ReadError, ReadEvent, Routes};
 use danmu_projections::projection::{Projection, StoreError};
 use danmu_schemas::codec::DecodeError;
 use danmu_schemas::{Partition, Position, RoomId, Slot};
@@ -29,7 +29,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use standing::{PartitionStanding, Standing};
 
-use crate::dead_letter::{DeadLetterError, DeadLetters};
 use held::{HeldSlot, Owned};
 use meter::Meter;
 
@@ -138,9 +137,9 @@ impl ProjectorError {
     /// What to do about it.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Read(ReadError::Unavailable(_)) | Self::Store(StoreError::Unavailable { .. }) => {
-                Remedy::Retry
-            }
+            Self::Read(ReadError::Unavailable(_))
+            | Self::Store(StoreError::Unavailable { .. })
+            | Self::DeadLetter(DeadLetterError::Unavailable(_)) => Remedy::Retry,
             Self::Read(ReadError::OutOfRange { .. } | ReadError::Damaged { .. })
             | Self::Store(
                 StoreError::Refused { .. }
@@ -148,7 +147,7 @@ impl ProjectorError {
                 | StoreError::Damaged { .. }
                 | StoreError::CannotRefill { .. },
             )
-            | Self::DeadLetter(_)
+            | Self::DeadLetter(DeadLetterError::Refused { .. })
             | Self::PastEnd { .. }
             | Self::BeforeFirst { .. }
             | Self::OtherEpoch { .. }
@@ -164,7 +163,7 @@ pub struct Projector<P, R> {
     reader: R,
     routes: Routes,
     options: Options,
-    dead_letters: Option<DeadLetters>,
+    dead_letters: Option<Box<dyn DeadLetters>>,
     /// The partitions that are ours.
     partitions: BTreeMap<Partition, Owned>,
     /// The slots of them that are open. One that is missing must be opened before it is read.
@@ -196,7 +195,7 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
     }
 
     /// Has this loop keep dead letters. Of all loops over a log, the history's does.
-    pub fn keeping(mut self, letters: DeadLetters) -> Self {
+    pub fn keeping(mut self, letters: Box<dyn DeadLetters>) -> Self {
         self.dead_letters = Some(letters);
         self
     }
@@ -249,7 +248,7 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
     }
 
     /// One step: what the reader tells next, and whatever is due at `now_ms`, by a clock that only
-    /// rises. A store that is unavailable is no error here; the slot's partition waits.
+    /// rises. A store that is unavailable, or dead letters that are, is no error here: the partition waits.
     pub async fn turn(&mut self, now_ms: u64) -> Result<(), ProjectorError> {
         match self.reader.next(self.options.wait).await? {
             ReadEvent::Assigned(partitions) => self.take(partitions, now_ms),

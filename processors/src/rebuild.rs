@@ -5,11 +5,10 @@
 
 use std::time::Instant;
 
-use danmu_log::{LogReader, Routes};
+use danmu_log::{DeadLetters, LogReader, Routes};
 use danmu_projections::projection::Projection;
 use danmu_schemas::Partition;
 
-use crate::dead_letter::DeadLetters;
 use crate::projector::{Options, Projector, ProjectorError, Standing};
 
 /// Why a read model was not built.
@@ -36,7 +35,7 @@ pub async fn rebuild<P: Projection, R: LogReader>(
     projection: P,
     reader: R,
     routes: Routes,
-    dead_letters: DeadLetters,
+    dead_letters: Box<dyn DeadLetters>,
 ) -> Result<P, RebuildError> {
     let started = Instant::now();
     let now_ms = || started.elapsed().as_millis() as u64;

@@ -1,5 +1,6 @@
 //! Every log passes the suite of its port; what is Kafka's own has tests of its own.
 
+mod dead_letters;
 #[cfg(feature = "cluster")]
 mod group;
 #[cfg(feature = "cluster")]

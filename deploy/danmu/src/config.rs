@@ -295,15 +295,15 @@ pub fn load_to_sign(
 }
 
 impl Config {
-    /// Whether something of the process is kept in its data directory: an engine, or dead letters.
+    /// Whether something of the process is kept in its data directory.
     pub fn keeps_data(&self) -> bool {
         let Urls { log, history, .. } = &self.engines;
         let has_log = log.is_of_one_process() && self.roles.has_any(Role::OF_LOG);
         let has_history = history.is_of_one_process() && self.roles.has_any(Role::OF_HISTORY);
-        has_log || has_history || self.roles.has(Role::History)
+        has_log || has_history
     }
 
-    /// The file of records that nobody could decode.
+    /// The file of records of an embedded log that nobody could decode.
     pub fn dead_letters(&self) -> PathBuf {
         self.data.join("dead-letters.jsonl")
     }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use danmu_log::LogReader;
-use danmu_processors::{DeadLetters, rebuild};
+use danmu_processors::rebuild;
 #[cfg(feature = "cluster")]
 use danmu_projections::history::cql::{CqlAddress, CqlOptions};
 use danmu_projections::{HistoryReader, HistoryWriter};
@@ -148,7 +148,7 @@ async fn rebuild_keyspace(stopped: &Stopped, new: CqlOptions) -> anyhow::Result<
 
 /// Settles the whole log into the history at `url`.
 async fn build(stopped: &Stopped, log: &Log, url: &HistoryUrl) -> anyhow::Result<()> {
-    let letters = DeadLetters::open(&stopped.dead_letters(), log.identity())?;
+    let letters = log.dead_letters(&stopped.dead_letters()).await?;
     let writer = HistoryWriter::new(History::open(url, true).await?, log.identity());
     rebuild::rebuild(writer, log.reader()?, log.routes().clone(), letters).await?;
     Ok(())

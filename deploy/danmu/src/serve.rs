@@ -59,7 +59,7 @@ pub struct Options {
     pub roles: Roles,
     /// Where the engines are.
     pub engines: Urls,
-    /// The file of records that nobody could decode.
+    /// The file of records of an embedded log that nobody could decode.
     pub dead_letters: PathBuf,
     /// Who may call.
     pub access: Access,

@@ -25,7 +25,7 @@ impl Stopped {
         Ok(Self { config })
     }
 
-    /// Where its dead letters are.
+    /// Where its dead letters are, if its log is embedded.
     pub fn dead_letters(&self) -> PathBuf {
         self.config.dead_letters()
     }

@@ -9,9 +9,11 @@
 //!
 //! Bytes of a block: `block`. Files: `segment`, `meta`. Opening: `recovery`. What readers may see:
 //! `durable`. What waits: `queue`. The thread: `writer`. The read side: `reader`. Figures: `meter`.
+//! Beside the log, not of it: dead letters (`letters`).
 
 mod block;
 mod durable;
+mod letters;
 mod meta;
 mod meter;
 mod queue;
@@ -35,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{AppendError, LogWriter, NewRecord, Routes};
 use durable::Durable;
+pub use letters::LetterFile;
 use queue::{Queue, Stop};
 pub use reader::EmbeddedReader;
 use writer::Writer;

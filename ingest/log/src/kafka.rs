@@ -4,14 +4,17 @@
 //! are the record's, and its epoch is a header (`headers`). The log's identity is the id that Kafka
 //! gave the topic, so a topic that was made anew is another log. Its route table is a record of the
 //! compacted topic of routes (`routes`), which connecting reads. One producer appends for the whole
-//! process (`producer`), as long as the topic is the one that was found (`watch`); each reader is a consumer on a thread of its own (`consumer`), of all
-//! partitions or of its share in a group (`reader`). The topics themselves: [`topics`].
+//! process (`producer`), as long as the topic is the one that was found (`watch`); each reader is a
+//! consumer on a thread of its own (`consumer`), of all partitions or of its share in a group
+//! (`reader`). What nobody can decode goes to a topic of its own (`letters`). The topics themselves:
+//! [`topics`].
 //!
 //! What Kafka does for itself is not done here: it forgets by the topic's own retention, and keeps
 //! the order of a partition by the producer's idempotence. Settings: `settings`.
 
 mod consumer;
 mod headers;
+mod letters;
 mod producer;
 mod reader;
 mod routes;
@@ -27,6 +30,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 use crate::{AppendError, LogWriter, NewRecord, Routes};
+pub use letters::LetterTopic;
 use producer::Producer;
 pub use reader::{KafkaReader, Reading};
 pub use settings::{Options, TOPIC};
@@ -159,6 +163,14 @@ impl KafkaLog {
     pub fn reader(&self, reading: Reading) -> Result<KafkaReader, ConnectError> {
         let Inner { options, topic, .. } = &*self.inner;
         KafkaReader::start(options, topic.clone(), reading).map_err(ConnectError::Settings)
+    }
+
+    /// Where records of the log go that nobody could decode, connected on its own. The topic must be there.
+    pub async fn dead_letters(&self) -> Result<LetterTopic, ConnectError> {
+        let inner = Arc::clone(&self.inner);
+        let connect = move || LetterTopic::connect(&inner.options, inner.topic.identity.clone());
+        let connected = tokio::task::spawn_blocking(connect).await;
+        connected.expect("connecting never panics")
     }
 
     /// Which log this is.

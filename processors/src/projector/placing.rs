@@ -1,6 +1,6 @@
 //! Where reading goes on: opening the slots of a partition, checking that the log reaches them, and
 //! seeking to the lowest. A partition comes here when it is assigned, and again whenever a slot of it
-//! was dropped because the store is elsewhere or did not answer.
+//! was dropped because the store is elsewhere or did not answer, or when its dead letters were not kept.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -101,6 +101,21 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
         Ok(())
     }
 
+    /// Takes nothing of a partition for a while whose dead letters are not kept: then it is read again
+    /// from where its slots stand.
+    pub(super) async fn put_off(
+        &mut self,
+        partition: Partition,
+        now_ms: u64,
+    ) -> Result<(), ProjectorError> {
+        let Some(owned) = self.partitions.get_mut(&partition) else {
+            return Ok(());
+        };
+        let retry_at_ms = now_ms + millis(owned.back_off(&self.options));
+        owned.followed = Followed::Waiting { retry_at_ms };
+        self.read_nothing_of(partition).await
+    }
+
     /// Reads nothing more of a partition that a newer build must read.
     pub(super) async fn halt(
         &mut self,
@@ -198,11 +213,16 @@ impl Owned {
             tracing::warn!(%partition, slots, "the store is elsewhere: slots are opened again");
             return Duration::ZERO;
         };
-        let doubled = options.retry_after * (1 << self.failures.min(16));
-        let after = doubled.min(options.retry_after_max);
-        self.failures += 1;
+        let after = self.back_off(options);
         tracing::warn!(%partition, slots, %slot, %error, ?after, "slots are opened again");
         after
+    }
+
+    /// Counts a failure; how long to leave the partition alone, longer with each in a row.
+    fn back_off(&mut self, options: &Options) -> Duration {
+        let doubled = options.retry_after * (1 << self.failures.min(16));
+        self.failures += 1;
+        doubled.min(options.retry_after_max)
     }
 }
 

@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use danmu_log::{LogReader, RecordBatch};
+use danmu_log::{DeadLetterError, LogReader, RecordBatch, Undecodable};
 use danmu_projections::projection::{Appended, Projection, RoomChange, SlotStep, StoredState};
 use danmu_schemas::fact::FactBody;
-use danmu_schemas::{Position, RoomId, Slot};
+use danmu_schemas::{Partition, Position, RoomId, Slot};
 
 use super::held::{Followed, HeldRoom, HeldSlot};
 use super::meter::Meter;
@@ -37,10 +37,14 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
                 .filter(|_| is_here)
                 .map(|held| held.at)
         });
-        if let Some(letters) = &mut self.dead_letters {
-            letters.write(partition, &sorted.undecodable)?;
-            let undecodable = sorted.undecodable.len();
-            self.meter.dead_letters.increment(undecodable as u64);
+        // Nothing of the batch is passed before they are kept: it is read again.
+        match self.keep(partition, &sorted.undecodable) {
+            Ok(()) => {}
+            Err(DeadLetterError::Unavailable(source)) => {
+                tracing::warn!(%partition, %source, "dead letters are not kept yet");
+                return self.put_off(partition, now_ms).await;
+            }
+            Err(error @ DeadLetterError::Refused { .. }) => return Err(error.into()),
         }
         let Sorted {
             mut slots,
@@ -72,6 +76,24 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             Some(why) => self.halt(partition, why).await,
             None => Ok(()),
         }
+    }
+
+    /// Keeps what nobody could decode, where that is this loop's to do.
+    fn keep(
+        &mut self,
+        partition: Partition,
+        undecodable: &[Undecodable<'_>],
+    ) -> Result<(), DeadLetterError> {
+        let letters = self.dead_letters.as_mut();
+        let Some(letters) = letters.filter(|_| !undecodable.is_empty()) else {
+            return Ok(());
+        };
+        letters.keep(partition, undecodable)?;
+        self.meter.dead_letters.increment(undecodable.len() as u64);
+        for Undecodable { record, why } in undecodable {
+            tracing::error!(%partition, offset = record.offset, why, "dead letter");
+        }
+        Ok(())
     }
 
     /// Settles the records of each slot, whose rooms are held. Each slot's step moves it to `read_to`, or to

@@ -5,11 +5,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use danmu_log::{Record, RecordBatch};
+use danmu_log::{Record, RecordBatch, Undecodable};
 use danmu_schemas::codec::{self, DecodeError};
 use danmu_schemas::{Position, RoomEvent, RoomId, Slot};
-
-use crate::dead_letter::Undecodable;
 
 /// A batch, sorted.
 #[derive(Debug, Default)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
-use danmu_log::embedded::{self, EmbeddedLog, EmbeddedReader};
-use danmu_log::{Lane, LogWriter, NewRecord};
+use danmu_log::embedded::{self, EmbeddedLog, EmbeddedReader, LetterFile};
+use danmu_log::{Lane, LogWriter, NewRecord, Undecodable};
 use danmu_schemas::codec;
 use danmu_schemas::event::{Body, Comment, Reason, RoomEvent, Style, User};
 use danmu_schemas::{EventId, Role};
@@ -253,8 +253,8 @@ async fn what_nobody_can_decode_becomes_one_letter_and_keeps_its_place() {
     let path = bench.dir.path().join("letters.jsonl");
     for _ in 0..2 {
         let ledger = Ledger::default();
-        let letters = DeadLetters::open(&path, bench.log.identity()).expect("letters");
-        let mut projector = bench.projector(&ledger).keeping(letters);
+        let letters = LetterFile::open(&path, bench.log.identity()).expect("letters");
+        let mut projector = bench.projector(&ledger).keeping(Box::new(letters));
         catch_up(&mut projector).await;
         let content = ledger.content();
         let offsets = content.rooms["a"].events.values().map(|event| event.offset);
@@ -262,6 +262,50 @@ async fn what_nobody_can_decode_becomes_one_letter_and_keeps_its_place() {
     }
     let text = std::fs::read_to_string(&path).expect("readable");
     assert_eq!(text.lines().count(), 2, "{text}");
+}
+
+/// A place of letters that is away for a while, and then is a file.
+#[derive(Debug)]
+struct AwayAtFirst {
+    times: u32,
+    file: LetterFile,
+}
+
+impl DeadLetters for AwayAtFirst {
+    fn keep(
+        &mut self,
+        partition: Partition,
+        letters: &[Undecodable<'_>],
+    ) -> Result<(), DeadLetterError> {
+        if self.times > 0 {
+            self.times -= 1;
+            return Err(DeadLetterError::Unavailable("away".into()));
+        }
+        self.file.keep(partition, letters)
+    }
+}
+
+#[tokio::test]
+async fn nothing_passes_a_letter_that_is_not_kept() {
+    let mut bench = Bench::new();
+    bench.comment("a").await;
+    bench.append("a", vec![7, 7, 7]).await;
+    bench.comment("a").await;
+    let path = bench.dir.path().join("letters.jsonl");
+    let ledger = Ledger::default();
+    let file = LetterFile::open(&path, bench.log.identity()).expect("letters");
+    let away = AwayAtFirst { times: 2, file };
+    let mut projector = bench.projector(&ledger).keeping(Box::new(away));
+    for now_ms in [0, 50] {
+        for _ in 0..10 {
+            projector.turn(now_ms).await.expect("a turn");
+        }
+        assert_eq!(events(&ledger, "a"), 0, "the batch was passed");
+    }
+    catch_up_at(&mut projector, 10_000).await;
+    assert_eq!(ledger.rooms(), bench.settled().await.rooms());
+    let text = std::fs::read_to_string(&path).expect("readable");
+    assert_eq!(text.lines().count(), 1, "{text}");
 }
 
 #[tokio::test]

@@ -17,13 +17,13 @@ use rdkafka::client::DefaultClientContext;
 use tempfile::TempDir;
 
 /// A cluster of a test's own: the names of most topics are fixed.
-struct Own {
-    server: Server,
+pub struct Own {
+    pub server: Server,
     _directory: TempDir,
 }
 
 impl Own {
-    fn start() -> anyhow::Result<Self> {
+    pub fn start() -> anyhow::Result<Self> {
         let directory = TempDir::new()?;
         let server = Server::start(Engine::Kafka, danmu_stack::Options::new(directory.path()))?;
         Ok(Self {
@@ -33,20 +33,20 @@ impl Own {
     }
 
     /// How a task of the command ended: its code and what it told. It complains of nothing.
-    fn topics(&self, task: &str, more: &[&str]) -> (Option<i32>, String) {
+    pub fn topics(&self, task: &str, more: &[&str]) -> (Option<i32>, String) {
         let log = format!("kafka://{}", self.server.address());
         let (code, told, complained) = topics(task, &log, more);
         assert_eq!(complained, "", "{told}");
         (code, told)
     }
 
-    fn operator(&self) -> anyhow::Result<AdminClient<DefaultClientContext>> {
+    pub fn operator(&self) -> anyhow::Result<AdminClient<DefaultClientContext>> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.server.address());
         config.create().context("connecting as an operator")
     }
 
-    async fn connect(&self) -> Result<KafkaLog, ConnectError> {
+    pub async fn connect(&self) -> Result<KafkaLog, ConnectError> {
         KafkaLog::connect(Options::new(self.server.address())).await
     }
 }

@@ -1,11 +1,14 @@
 //! The log behind its ports.
 
+use std::path::Path;
 use std::time::Duration;
 
-use danmu_log::embedded::{self, EmbeddedLog, EmbeddedReader, Figures};
+use danmu_log::embedded::{self, EmbeddedLog, EmbeddedReader, Figures, LetterFile};
 #[cfg(feature = "cluster")]
 use danmu_log::kafka::{KafkaLog, KafkaReader, Reading};
-use danmu_log::{AppendError, LogReader, LogWriter, NewRecord, ReadError, ReadEvent, Routes};
+use danmu_log::{
+    AppendError, DeadLetters, LogReader, LogWriter, NewRecord, ReadError, ReadEvent, Routes,
+};
 use danmu_schemas::{LogIdentity, Partition};
 
 use crate::config::LogUrl;
@@ -84,6 +87,15 @@ impl Log {
                 };
                 Ok(Reader::Kafka(topic.log.reader(reading)?))
             }
+        }
+    }
+
+    /// Where its records go that nobody could decode: of an embedded log into `file`.
+    pub async fn dead_letters(&self, file: &Path) -> anyhow::Result<Box<dyn DeadLetters>> {
+        match self {
+            Self::Embedded(log) => Ok(Box::new(LetterFile::open(file, log.identity())?)),
+            #[cfg(feature = "cluster")]
+            Self::Kafka(topic) => Ok(Box::new(topic.log.dead_letters().await?)),
         }
     }
 

@@ -4,9 +4,8 @@
 //! erasures true at rest; beside the windows' the watermark goes to whoever may forget what lies below
 //! it. A process without the role has no such loop.
 
-use danmu_log::LogReader;
+use danmu_log::{DeadLetters, LogReader};
 use danmu_processors::Published;
-use danmu_processors::dead_letter::DeadLetters;
 use danmu_processors::projector::{Options as LoopOptions, Projector, Standing};
 use danmu_projections::windows::RefillOptions;
 use danmu_projections::{HistoryReader, HistoryWriter, Projection, Sweep, Windows};
@@ -63,7 +62,7 @@ pub async fn start(
         standings.windows = Some(standing);
     }
     if options.roles.has(Role::History) {
-        let letters = DeadLetters::open(&options.dead_letters, identity.clone())?;
+        let letters = log.dead_letters(&options.dead_letters).await?;
         let written = HistoryWriter::new(history.clone(), identity.clone());
         let standing = match &engines.settled {
             Some(topic) => {
@@ -85,7 +84,7 @@ fn record<P: Projection + 'static>(
     loops: &mut Loops,
     projection: P,
     log: &Log,
-    letters: DeadLetters,
+    letters: Box<dyn DeadLetters>,
     metrics: &Metrics,
 ) -> anyhow::Result<watch::Receiver<Standing>> {
     let recording = projector(projection, log, "history")?.keeping(letters);

@@ -11,7 +11,7 @@ use rdkafka::message::{Header, Headers, OwnedHeaders};
 use crate::NewRecord;
 
 /// Four bytes, big-endian.
-const EPOCH: &str = "epoch";
+pub const EPOCH: &str = "epoch";
 
 const HEADERS: usize = 6;
 
@@ -49,7 +49,8 @@ fn cloud_event(headers: OwnedHeaders, event: &RoomEvent<'_>) -> OwnedHeaders {
     }
 }
 
-fn with(headers: OwnedHeaders, key: &str, value: &[u8]) -> OwnedHeaders {
+/// One header more.
+pub fn with(headers: OwnedHeaders, key: &str, value: &[u8]) -> OwnedHeaders {
     headers.insert(Header {
         key,
         value: Some(value),

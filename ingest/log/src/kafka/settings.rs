@@ -42,6 +42,9 @@ const QUEUE_KIB_MAX: usize = 128 * 1024;
 /// How long Kafka's client tries to deliver a record.
 pub const DELIVERED_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long it tries to deliver a dead letter. A stop may have to wait for it.
+const KEPT_WITHIN: Duration = Duration::from_secs(3);
+
 /// A member that the group does not hear of for so long is gone.
 const SESSION: Duration = Duration::from_secs(10);
 
@@ -133,6 +136,19 @@ pub fn producer(options: &Options) -> ClientConfig {
             "queue.buffering.max.messages",
             (2 * options.queue_records_max).to_string(),
         );
+    config
+}
+
+/// Acknowledged means the same; what is not within seconds is sent again by who sent it.
+pub fn letters(options: &Options) -> ClientConfig {
+    let mut config = client(options);
+    config
+        .set("acks", "all")
+        .set("delivery.timeout.ms", KEPT_WITHIN.as_millis().to_string())
+        .set("linger.ms", "0")
+        .set("compression.type", "lz4")
+        // The topic's own limit holds.
+        .set("message.max.bytes", "1000000000");
     config
 }
 

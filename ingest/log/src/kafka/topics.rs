@@ -30,6 +30,9 @@ pub const ROUTES: &str = "danmu.routes.v1";
 /// The largest batch that the topics take.
 const BATCH_BYTES_MAX: u32 = 1_048_588;
 
+/// The largest dead letter: whatever the log takes, and what is said of it.
+const LETTER_BYTES_MAX: u32 = 2 * BATCH_BYTES_MAX;
+
 /// Copies of each record, where there are so many nodes.
 const REPLICAS_MAX: usize = 3;
 
@@ -196,7 +199,8 @@ pub fn settled(events: &str) -> String {
     }
 }
 
-fn existing<'a>(metadata: &'a Metadata, name: &str) -> Option<&'a MetadataTopic> {
+/// The topic of that name, where there is one.
+pub(super) fn existing<'a>(metadata: &'a Metadata, name: &str) -> Option<&'a MetadataTopic> {
     let topics = metadata.topics().iter();
     let mut topics = topics.filter(|topic| topic.error().is_none());
     topics.find(|topic| topic.name() == name && !topic.partitions().is_empty())
@@ -212,14 +216,25 @@ fn wanted(events: &str, layout: &Layout, nodes: usize) -> Vec<Wanted> {
             replicas.saturating_sub(1).max(1).to_string(),
         ),
         ("unclean.leader.election.enable", "false".to_owned()),
-        ("max.message.bytes", BATCH_BYTES_MAX.to_string()),
         ("message.timestamp.type", "LogAppendTime".to_owned()),
     ];
-    let topic = |name: &str, partitions: u32, kept: Vec<(&'static str, String)>| Wanted {
-        name: name.to_owned(),
-        partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
-        replicas: replicas as i32,
-        settings: durable.iter().cloned().chain(kept).collect(),
+    let topic = |name: &str, partitions: u32, kept: Vec<(&'static str, String)>| {
+        let bytes_max = match name {
+            DEAD_LETTERS => LETTER_BYTES_MAX,
+            _ => BATCH_BYTES_MAX,
+        };
+        let bytes_max = ("max.message.bytes", bytes_max.to_string());
+        Wanted {
+            name: name.to_owned(),
+            partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
+            replicas: replicas as i32,
+            settings: durable
+                .iter()
+                .cloned()
+                .chain([bytes_max])
+                .chain(kept)
+                .collect(),
+        }
     };
     let for_a_time = vec![
         ("cleanup.policy", "delete".to_owned()),

@@ -46,6 +46,7 @@ fn no_setting_undoes_a_promise() {
     assert_eq!(written.get("acks"), Some("all"));
     assert_eq!(written.get("enable.idempotence"), Some("true"));
     assert_eq!(written.get("security.protocol"), Some("ssl"));
+    assert_eq!(letters(&options).get("acks"), Some("all"));
     let read = member(&options, "windows", Some("one"));
     assert_eq!(read.get("enable.auto.commit"), Some("false"));
     assert_eq!(read.get("auto.offset.reset"), Some("error"));

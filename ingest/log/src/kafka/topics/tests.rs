@@ -55,6 +55,8 @@ fn events_age_and_routes_are_kept() {
         (DEAD_LETTERS, 1)
     );
     assert_eq!(setting(dead_letters, "retention.ms"), "60000");
+    assert_eq!(setting(dead_letters, "max.message.bytes"), "2097176");
+    assert_eq!(setting(events, "max.message.bytes"), "1048588");
     assert_eq!((routes.name.as_str(), routes.partitions), (ROUTES, 1));
     assert_eq!(setting(routes, "cleanup.policy"), "compact");
     assert_eq!(setting(routes, "retention.ms"), "unset");

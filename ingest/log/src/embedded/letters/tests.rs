@@ -1,6 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::Record;
 
 fn record(offset: i64) -> Record {
     Record {
@@ -12,7 +13,7 @@ fn record(offset: i64) -> Record {
     }
 }
 
-fn write(letters: &mut DeadLetters, offsets: &[i64]) {
+fn write(letters: &mut LetterFile, offsets: &[i64]) {
     let records: Vec<_> = offsets.iter().map(|offset| record(*offset)).collect();
     let undecodable: Vec<_> = records
         .iter()
@@ -21,11 +22,11 @@ fn write(letters: &mut DeadLetters, offsets: &[i64]) {
             why: "cut off".into(),
         })
         .collect();
-    letters.write(Partition(3), &undecodable).expect("written");
+    letters.keep(Partition(3), &undecodable).expect("kept");
 }
 
-fn open(path: &Path, log: &str) -> DeadLetters {
-    DeadLetters::open(path, LogIdentity(log.into())).expect("opens")
+fn open(path: &Path, log: &str) -> LetterFile {
+    LetterFile::open(path, LogIdentity(log.into())).expect("opens")
 }
 
 #[test]
@@ -74,9 +75,10 @@ fn a_file_of_something_else_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("letters.jsonl");
     std::fs::write(&path, "not a letter\n").expect("writable");
-    let opened = DeadLetters::open(&path, LogIdentity("a".into()));
-    assert!(matches!(
-        opened,
-        Err(DeadLetterError::Damaged { line: 1, .. })
-    ));
+    let Err(DeadLetterError::Refused { source, .. }) =
+        LetterFile::open(&path, LogIdentity("a".into()))
+    else {
+        panic!("it was taken for letters");
+    };
+    assert_eq!(source.to_string(), "line 1 is no dead letter");
 }
