@@ -7,6 +7,8 @@
 
 mod access;
 mod engine;
+#[cfg(feature = "cluster")]
+mod one_engine;
 mod roles;
 #[cfg(feature = "cluster")]
 mod secrets;
@@ -20,6 +22,8 @@ use std::path::{Path, PathBuf};
 
 pub use access::{Access, Tokens};
 pub use engine::{HistoryUrl, LogUrl, WindowsUrl};
+#[cfg(feature = "cluster")]
+pub use one_engine::{HistoryStoreArgs, LogStoreArgs, load_history, load_log};
 pub use roles::{Role, Roles};
 
 use crate::engines::Urls;

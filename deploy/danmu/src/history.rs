@@ -7,17 +7,16 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use danmu_projections::history::cql::{self, CqlOptions};
 
-use crate::config::{self, HistoryUrl, StoreArgs};
+use crate::config;
 
 /// What `danmu history` is asked to do.
 #[derive(Debug, clap::Args)]
 pub struct HistoryArgs {
     task: Task,
     #[command(flatten)]
-    stores: StoreArgs,
+    history: config::HistoryStoreArgs,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -30,13 +29,7 @@ enum Task {
 
 /// Does it.
 pub fn run(args: HistoryArgs) -> anyhow::Result<ExitCode> {
-    let config = config::load(&args.stores.into(), config::variables())?;
-    let HistoryUrl::Cql(options) = config.engines.history else {
-        bail!(
-            "{} has no tables: name one like cql://HOST:PORT/KEYSPACE",
-            config.engines.history
-        );
-    };
+    let options = config::load_history(args.history, config::variables())?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?

@@ -9,8 +9,9 @@ use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use danmu_log::kafka::Options;
 use danmu_log::kafka::topics::{Layout, Topics};
+
+use crate::config::{self, LogStoreArgs};
 
 const S_PER_HOUR: u64 = 3_600;
 
@@ -18,9 +19,8 @@ const S_PER_HOUR: u64 = 3_600;
 #[derive(Debug, clap::Args)]
 pub struct TopicsArgs {
     task: Task,
-    /// The log: kafka://HOST:PORT,HOST:PORT, with /TOPIC if its topic has another name
-    #[arg(long, env = "DANMU_LOG", value_name = "URL", value_parser = Options::at)]
-    log: Options,
+    #[command(flatten)]
+    log: LogStoreArgs,
     /// Partitions of the log; they can never be changed
     #[arg(long, default_value = "64", value_name = "N")]
     partitions: NonZeroU32,
@@ -43,8 +43,9 @@ pub fn run(args: TopicsArgs) -> anyhow::Result<ExitCode> {
         partitions: args.partitions,
         retention: Duration::from_secs(u64::from(args.retention_hours.get()) * S_PER_HOUR),
     };
-    let topic = args.log.topic.clone();
-    let topics = Topics::connect(args.log)?;
+    let options = config::load_log(args.log, config::variables())?;
+    let topic = options.topic.clone();
+    let topics = Topics::connect(options)?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?

@@ -147,6 +147,6 @@ fn a_user_without_a_password_is_refused() {
     let mut command = danmu();
     command.args(["history", "check", "--history", "cql://127.0.0.1:1/danmu"]);
     let (code, _, complained) = told(command.env("DANMU_HISTORY_USER", "ann"));
-    assert_eq!(code, Some(1), "{complained}");
+    assert_eq!(code, Some(78), "{complained}");
     assert!(complained.contains("without a password"), "{complained}");
 }

@@ -1,5 +1,6 @@
 //! `danmu topics`: makes what is missing, alters nothing, and tells all that differs.
 
+use std::io::Write;
 use std::process::Stdio;
 
 use anyhow::Context;
@@ -206,6 +207,36 @@ fn a_cluster_that_is_not_there_is_named_in_one_line() {
         );
         assert_eq!(complained.lines().count(), 1, "{complained}");
     }
+}
+
+/// The job that makes topics has a server's environment, and not the files that only a server needs.
+#[test]
+fn other_settings_are_let_be_and_wrong_ones_of_the_log_are_told() {
+    let own = Own::start().unwrap();
+    let create = |settings: &str| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(settings.as_bytes()).unwrap();
+        let mut command = danmu();
+        command
+            .args(["topics", "create", "--partitions", "1"])
+            .env("DANMU_LOG", format!("kafka://{}", own.server.address()))
+            .env("DANMU_LOG_SETTINGS_FILE", file.path())
+            .env("DANMU_LISTEN", "0.0.0.0:8080")
+            .env("DANMU_TOKEN_SECRET_FILE", "/not/there");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        ended(command.spawn().expect("the binary runs"))
+    };
+    let (code, _, complained) = create("security.protocol=plaintext\n");
+    assert_eq!((code, complained.as_str()), (Some(0), ""));
+    let (code, _, complained) = create("security.protocol=pigeon\n");
+    assert_eq!(code, Some(1), "{complained}");
+    assert!(complained.contains("pigeon"), "{complained}");
+    let (code, _, complained) = create("acks=0\n");
+    assert_eq!(code, Some(78), "{complained}");
+    assert!(
+        complained.contains("acks is not of the way"),
+        "{complained}"
+    );
 }
 
 #[test]

@@ -116,11 +116,11 @@ pub async fn keeping_again_changes_nothing(env: &impl LetterEnvironment) -> anyh
     Ok(())
 }
 
-/// Whatever the log takes, its letters take.
+/// Whatever a log lets a writer of ours append, its letters take.
 pub async fn a_letter_may_be_as_large_as_a_record(
     env: &impl LetterEnvironment,
 ) -> anyhow::Result<()> {
-    const BYTES: usize = 1 << 20;
+    const BYTES: usize = 900_000;
     let mut noise = vec![0; BYTES];
     fastrand::fill(&mut noise);
     let large = Record {

@@ -18,10 +18,7 @@ const CLIENT_PREFIXES: [&str; 5] = ["security.", "ssl.", "sasl.", "socket.", "br
 impl Settings {
     /// Adds to the engines what they need to be reached.
     pub(super) fn with_secrets(&mut self, mut urls: Urls) -> Option<Urls> {
-        let client = match self.is_given("log_settings_file") {
-            true => self.value("log_settings_file", "", client_settings)?,
-            false => BTreeMap::new(),
-        };
+        let client = self.client_settings()?;
         let name = match self.is_given("member") {
             true => Some(self.value("member", "", member)?),
             false => None,
@@ -41,7 +38,16 @@ impl Settings {
         Some(urls)
     }
 
-    fn history_credentials(&mut self) -> Option<Option<CqlCredentials>> {
+    /// Settings of Kafka's client for TLS and SASL.
+    pub(super) fn client_settings(&mut self) -> Option<BTreeMap<String, String>> {
+        match self.is_given("log_settings_file") {
+            true => self.value("log_settings_file", "", client_settings),
+            false => Some(BTreeMap::new()),
+        }
+    }
+
+    /// Who asks the history's servers, where they want to know.
+    pub(super) fn history_credentials(&mut self) -> Option<Option<CqlCredentials>> {
         let user = match self.is_given("history_user") {
             true => Some(self.value("history_user", "", |user| Ok(user.to_owned()))?),
             false => None,
