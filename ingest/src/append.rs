@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use danmu_log::{AppendError, Lane, LogWriter, NewRecord, Routes};
-use danmu_schemas::{Partition, RoomEvent, RoomId, codec};
+use danmu_schemas::{Partition, RoomEvent, RoomId, Traceparent, codec};
 
 use crate::admission;
 
@@ -33,8 +33,14 @@ impl<W: LogWriter> Appender<W> {
         Self { writer, routes }
     }
 
-    /// Appends `events` (at least one) of `room`, in order; `Ok` once they are durable.
-    pub async fn append(&self, room: &RoomId, events: &[RoomEvent<'_>]) -> Result<(), NotAppended> {
+    /// Appends `events` (at least one) of `room`, in order, all of them with the trace that they belong to;
+    /// `Ok` once they are durable.
+    pub async fn append(
+        &self,
+        room: &RoomId,
+        events: &[RoomEvent<'_>],
+        traceparent: Option<Traceparent>,
+    ) -> Result<(), NotAppended> {
         let route = self.routes.route(room.slot());
         let key = Bytes::copy_from_slice(room.as_str().as_bytes());
         let record = |event: &RoomEvent<'_>| NewRecord {
@@ -42,6 +48,7 @@ impl<W: LogWriter> Appender<W> {
             lane: lane(event),
             key: key.clone(),
             value: codec::to_wire(event).into(),
+            traceparent,
         };
         let records = events.iter().map(record).collect();
         match self

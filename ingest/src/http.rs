@@ -20,7 +20,7 @@ use axum::routing::post;
 use axum::{Extension, middleware};
 use danmu_log::{LogWriter, Routes};
 use danmu_schemas::problem::{Problem, ProblemType};
-use danmu_schemas::{Caller, EventId, Role, RoomEvent, RoomId};
+use danmu_schemas::{Caller, EventId, Role, RoomEvent, RoomId, Traceparent};
 
 use crate::admission::{self, Context, Rejection};
 use crate::append::{Appender, NotAppended};
@@ -166,7 +166,7 @@ async fn post_events<W: LogWriter + Clone + 'static>(
     ingest.take_events(&caller, &events)?;
     ingest
         .appender
-        .append(&room, &events)
+        .append(&room, &events, traceparent(&headers))
         .await
         .map_err(not_appended)?;
     let ids: Vec<_> = events.iter().map(|event| event.id).collect();
@@ -234,6 +234,15 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
     let bad = |_| bad_request("the Idempotency-Key is not plain ASCII");
     let key = headers.get("idempotency-key");
     key.map(|key| key.to_str().map_err(bad)).transpose()
+}
+
+/// Where the request's trace goes on. One that is not in its form, or there twice, is none.
+fn traceparent(headers: &HeaderMap) -> Option<Traceparent> {
+    let mut values = headers.get_all("traceparent").iter();
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    Traceparent::parse(value.to_str().ok()?)
 }
 
 fn like_count(body: &[u8]) -> Result<u32, Refused> {

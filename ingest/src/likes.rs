@@ -172,7 +172,8 @@ impl<W: LogWriter> Shared<W> {
                 source: self.options.source.as_str().into(),
             }),
         };
-        let outcome = self.appender.append(room, &[event]).await;
+        // A sum of many requests goes on with the trace of none.
+        let outcome = self.appender.append(room, &[event], None).await;
         for waiter in batch.waiters {
             // Who went away needs no answer.
             let _ = waiter.send(outcome);

@@ -316,6 +316,7 @@ impl Call {
                 key,
                 value,
                 lane: Lane::Priority,
+                traceparent: None,
             }
         };
         self.ends.into_iter().map(record).collect()

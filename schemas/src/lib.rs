@@ -19,6 +19,7 @@ pub mod problem;
 pub mod sealed;
 pub mod settled;
 pub mod state;
+pub mod traceparent;
 
 pub use caller::{Caller, PrivateReads, Role};
 pub use control::SlotControl;
@@ -26,3 +27,4 @@ pub use event::{Body, RoomEvent};
 pub use ids::{Cursor, EventId, Generation, RoomId, Seq, Slot, UserHash};
 pub use position::{LogIdentity, Partition, Position};
 pub use settled::{Refusal, Settled, SettledEvent, Unsettled, Verdict};
+pub use traceparent::Traceparent;

@@ -5,6 +5,8 @@ mod dead_letters;
 mod group;
 #[cfg(feature = "cluster")]
 mod topics;
+#[cfg(feature = "cluster")]
+mod trace;
 
 mod embedded {
     use anyhow::Context;

@@ -188,6 +188,7 @@ impl Show {
                 key: Bytes::from_static(room.as_bytes()),
                 value: codec::to_wire(&event).into(),
                 lane: Lane::Priority,
+                traceparent: None,
             };
             let partition = Partition(route.partition);
             self.log.append(partition, vec![record]).await?;

@@ -230,6 +230,7 @@ fn halted(told: &mut Told) {
         lane: Lane::Viewers,
         key: "show".into(),
         value: vec![0, 0, 0, 99, 99].into(),
+        traceparent: None,
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

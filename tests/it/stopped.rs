@@ -204,6 +204,7 @@ async fn a_log_without_its_start_rebuilds_nothing() {
         lane: Lane::Viewers,
         key: "r1".into(),
         value: vec![7; 300].into(),
+        traceparent: None,
     };
     for _ in 0..3 {
         log.append(Partition(0), vec![record()]).await.unwrap();

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use danmu_schemas::{LogIdentity, Partition};
+use danmu_schemas::{LogIdentity, Partition, Traceparent};
 
 /// A record to append. The log gives it its offset and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct NewRecord {
     pub key: Bytes,
     /// The event in the wire format.
     pub value: Bytes,
+    /// Where its trace goes on. A log without headers does not keep it, and no reader of ours is told.
+    pub traceparent: Option<Traceparent>,
 }
 
 /// Whose place a record takes while it waits for the log.

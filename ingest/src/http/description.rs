@@ -2,7 +2,7 @@
 
 use danmu_schemas::description::{
     Answer, AnySchema, Described, Fields, document, example, header, integer, list, name,
-    reference, room,
+    reference, room, text,
 };
 use danmu_schemas::problem::ProblemType;
 use serde_json::json;
@@ -61,6 +61,12 @@ pub(super) fn post_events() -> Described {
             "Idempotency-Key",
             "For a single event without an id: it is made of this and the author.",
             key,
+        ))
+        .parameter(header(
+            "traceparent",
+            "Where the caller's trace goes on: a log on Kafka keeps it beside each event. Ignored where it is \
+             not valid.",
+            text("As W3C's Trace Context has it."),
         ))
         .body(
             reference("SentEvents"),

@@ -19,8 +19,9 @@ use super::answer::Refused;
 /// The methods that pages may use.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
 /// The headers that pages may send.
-const HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, idempotency-key, last-event-id");
+const HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, idempotency-key, last-event-id, traceparent",
+);
 /// The headers that pages may read beside the ones that they always may.
 const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, ratelimit, ratelimit-policy");
 /// How long a browser may remember the answer to a preflight, in seconds: the most that one does.

@@ -40,6 +40,7 @@ impl Bench {
             lane: Lane::Viewers,
             key: Bytes::copy_from_slice(room.as_bytes()),
             value: value.into(),
+            traceparent: None,
         };
         let appended = self.log.append(Partition(route.partition), vec![record]);
         appended.await.expect("appended");

@@ -167,6 +167,7 @@ impl Bench {
             key: Bytes::copy_from_slice(room.as_bytes()),
             value: codec::to_wire(&event).into(),
             lane: Lane::Priority,
+            traceparent: None,
         };
         let appended = self.log.append(Partition(route.partition), vec![record]);
         appended.await.expect("appended");

@@ -75,6 +75,7 @@ impl Bench {
             lane: Lane::Viewers,
             key: Bytes::copy_from_slice(room.as_bytes()),
             value: codec::to_wire(&event).into(),
+            traceparent: None,
         };
         let appended = self.log.append(Partition(route.partition), vec![record]);
         appended.await.expect("appended");

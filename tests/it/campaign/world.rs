@@ -269,6 +269,7 @@ impl World {
                 lane: Lane::Viewers,
                 key: Bytes::copy_from_slice(ROOMS[room].as_str().as_bytes()),
                 value: self.script.event(room, last_seq.0).value,
+                traceparent: None,
             };
             let partition = self.routes.route(ROOMS[room].slot()).partition;
             records[partition as usize].push(record);

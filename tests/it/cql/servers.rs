@@ -190,6 +190,7 @@ async fn say(log: &EmbeddedLog, numbers: std::ops::Range<u128>) -> anyhow::Resul
             lane: Lane::Viewers,
             key: Bytes::from_static(ROOM.as_bytes()),
             value: codec::to_wire(&event).into(),
+            traceparent: None,
         }
     });
     log.append(Partition(0), records.collect()).await?;

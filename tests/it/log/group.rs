@@ -103,6 +103,7 @@ impl Bench {
                 lane: Lane::Viewers,
                 key: Bytes::from_static(b"room"),
                 value: number.to_string().into(),
+                traceparent: None,
             };
             let records = (call..call + CALL).map(record).collect();
             self.log.append(partition, records).await?;

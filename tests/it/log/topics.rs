@@ -118,6 +118,7 @@ async fn a_check_tells_all_that_differs() -> anyhow::Result<()> {
             "danmu.settled-events.v1: 3 partitions, not 4",
             "danmu.settled-events.v1: retention.ms is 604800000, not 86400000",
             "danmu.dead-letters.v1: message.timestamp.type is CreateTime, not LogAppendTime",
+            "danmu.dead-letters.v1: max.message.bytes is 1048588, not 2097176",
             "danmu.dead-letters.v1: cleanup.policy is compact, not delete",
             "danmu.dead-letters.v1: retention.ms is 604800000, not 86400000",
         ]
@@ -173,6 +174,7 @@ async fn routes_are_only_made_for_a_log_without_records() -> anyhow::Result<()> 
         lane: Lane::Viewers,
         key: "room".into(),
         value: "a record".into(),
+        traceparent: None,
     };
     log.append(Partition(1), vec![record]).await?;
     log.close().await;

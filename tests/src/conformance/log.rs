@@ -85,6 +85,7 @@ fn record(key: &str, value: impl Into<Bytes>) -> NewRecord {
         lane: Lane::Viewers,
         key: Bytes::copy_from_slice(key.as_bytes()),
         value: value.into(),
+        traceparent: None,
     }
 }
 

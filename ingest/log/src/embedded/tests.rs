@@ -20,6 +20,7 @@ fn record(value: impl Into<Bytes>) -> NewRecord {
         lane: Lane::Viewers,
         key: Bytes::from_static(b"room"),
         value: value.into(),
+        traceparent: None,
     }
 }
 

@@ -1,5 +1,5 @@
-//! What stands beside a record in Kafka: its slot's epoch, and what the event is (CloudEvents, binary
-//! mode), for readers that know nothing of us.
+//! What stands beside a record in Kafka: its slot's epoch, where its trace goes on (W3C), and what the
+//! event is (CloudEvents, binary mode), for readers that know nothing of us.
 //!
 //! Only the epoch is read again. A record without one was not sent by us: it is of epoch 0, and
 //! settling decides what its value is worth.
@@ -13,12 +13,15 @@ use crate::NewRecord;
 /// Four bytes, big-endian.
 pub const EPOCH: &str = "epoch";
 
-const HEADERS: usize = 6;
+const HEADERS: usize = 7;
 
 /// The headers of a record.
 pub fn of(record: &NewRecord) -> OwnedHeaders {
     let headers = OwnedHeaders::new_with_capacity(HEADERS);
-    let headers = with(headers, EPOCH, &record.epoch.to_be_bytes());
+    let mut headers = with(headers, EPOCH, &record.epoch.to_be_bytes());
+    if let Some(traceparent) = record.traceparent {
+        headers = with(headers, "traceparent", traceparent.to_string().as_bytes());
+    }
     match codec::decode_event(&record.value) {
         Ok((event, _)) => cloud_event(headers, &event),
         Err(_) => headers,

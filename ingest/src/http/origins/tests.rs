@@ -79,14 +79,14 @@ async fn listed_pages_may_read_and_write() {
             GET from https://other.example: 200
                 vary: origin
             OPTIONS for POST from https://show.example: 204
-                access-control-allow-headers: authorization, content-type, idempotency-key, last-event-id
+                access-control-allow-headers: authorization, content-type, idempotency-key, last-event-id, traceparent
                 access-control-allow-methods: GET, POST
                 access-control-allow-origin: https://show.example
                 access-control-expose-headers: retry-after, ratelimit, ratelimit-policy
                 access-control-max-age: 7200
                 vary: origin
             OPTIONS for POST from https://other.example: 204
-                access-control-allow-headers: authorization, content-type, idempotency-key, last-event-id
+                access-control-allow-headers: authorization, content-type, idempotency-key, last-event-id, traceparent
                 access-control-allow-methods: GET, POST
                 access-control-max-age: 7200
                 vary: origin
@@ -125,7 +125,7 @@ async fn without_a_list_only_own_pages_write_and_none_else_reads() {
         expect![[r#"
             GET from https://other.example: 200
             OPTIONS for POST from https://other.example: 204
-                access-control-allow-headers: authorization, content-type, idempotency-key, last-event-id
+                access-control-allow-headers: authorization, content-type, idempotency-key, last-event-id, traceparent
                 access-control-allow-methods: GET, POST
                 access-control-max-age: 7200
             POST from https://other.example: 403
@@ -144,7 +144,7 @@ async fn a_star_is_every_page() {
                 access-control-allow-origin: *
                 access-control-expose-headers: retry-after, ratelimit, ratelimit-policy
             OPTIONS for POST from https://other.example: 204
-                access-control-allow-headers: authorization, content-type, idempotency-key, last-event-id
+                access-control-allow-headers: authorization, content-type, idempotency-key, last-event-id, traceparent
                 access-control-allow-methods: GET, POST
                 access-control-allow-origin: *
                 access-control-expose-headers: retry-after, ratelimit, ratelimit-policy

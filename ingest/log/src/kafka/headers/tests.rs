@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use danmu_schemas::event::{Body, Comment, Style};
-use danmu_schemas::{EventId, Role};
+use danmu_schemas::{EventId, Role, Traceparent};
 
 use super::*;
 use crate::Lane;
@@ -20,6 +20,7 @@ fn an_epoch_comes_back() {
             lane: Lane::Viewers,
             key: Bytes::new(),
             value: Bytes::from_static(b"not an event"),
+            traceparent: None,
         };
         assert_eq!(
             texts(&record).len(),
@@ -28,6 +29,20 @@ fn an_epoch_comes_back() {
         );
         assert_eq!(epoch(Some(&of(&record))), sent);
     }
+}
+
+#[test]
+fn a_trace_goes_with_its_record() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let record = NewRecord {
+        epoch: 1,
+        lane: Lane::Viewers,
+        key: Bytes::new(),
+        value: Bytes::from_static(b"not an event"),
+        traceparent: Traceparent::parse(TRACE),
+    };
+    let expected = ("traceparent".to_owned(), TRACE.as_bytes().to_vec());
+    assert_eq!(texts(&record).last(), Some(&expected));
 }
 
 #[test]
@@ -59,6 +74,7 @@ fn an_event_is_described_as_cloud_events_has_it() {
         lane: Lane::Viewers,
         key: Bytes::from_static(b"r1"),
         value: codec::to_wire(&event).into(),
+        traceparent: None,
     };
     let texts = texts(&record);
     let texts: Vec<_> = texts

@@ -23,6 +23,7 @@ fn records(count: usize, bytes: usize) -> Vec<NewRecord> {
         lane: Lane::Priority,
         key: Bytes::from_static(b"room"),
         value: vec![7; bytes].into(),
+        traceparent: None,
     };
     vec![record; count]
 }
