@@ -164,6 +164,8 @@ pub struct Projector<P, R> {
     routes: Routes,
     options: Options,
     dead_letters: Option<Box<dyn DeadLetters>>,
+    /// Whether the reader has told which partitions are ours.
+    is_assigned: bool,
     /// The partitions that are ours.
     partitions: BTreeMap<Partition, Owned>,
     /// The slots of them that are open. One that is missing must be opened before it is read.
@@ -184,6 +186,7 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
             routes,
             options,
             dead_letters: None,
+            is_assigned: false,
             partitions: BTreeMap::new(),
             slots: BTreeMap::new(),
             advance_due_ms: 0,
@@ -280,14 +283,24 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
     }
 
     fn tell(&self) {
-        let standing = Standing::of(&self.partitions, &self.slots, &self.routes);
+        let Self {
+            is_assigned,
+            partitions,
+            slots,
+            routes,
+            ..
+        } = self;
+        let standing = Standing::of(*is_assigned, partitions, slots, routes);
         let told = standing.partitions.values();
         let halted = told.filter(|standing| standing.halted.is_some()).count();
         self.meter.halted_partitions.set(halted as f64);
         self.standing.send_if_modified(|told| {
             let is_new = *told != standing;
             if standing.is_ready() && !told.is_ready() {
-                tracing::info!("stands where the log ended at the start");
+                match standing.partitions.is_empty() {
+                    true => tracing::info!("others have every partition: stands by"),
+                    false => tracing::info!("stands where the log ended at the start"),
+                }
             }
             *told = standing;
             is_new

@@ -8,12 +8,18 @@ mod history;
 mod log;
 mod windows;
 
-use danmu_projections::HistoryReader;
+use anyhow::Context;
+use danmu_projections::{HistoryReader, StoreError, WindowStore};
+use danmu_schemas::Slot;
+use futures_util::stream::{self, StreamExt};
 
 pub use self::history::History;
 pub use self::log::{Log, Reader};
 pub use self::windows::Windows;
 use crate::config::{HistoryUrl, LogUrl, Role, Roles, WindowsUrl};
+
+/// How many slots are compared at once at the start.
+const COMPARED_AT_ONCE: usize = 16;
 
 /// Which engine is where.
 #[derive(Debug, Clone)]
@@ -57,12 +63,39 @@ impl Engines {
             true => Some(History::open(&urls.history, roles.has(Role::History)).await?),
             false => None,
         };
-        Ok(Self {
+        let engines = Self {
             log,
             settled,
             windows,
             history,
-        })
+        };
+        engines.check_same_log().await?;
+        Ok(engines)
+    }
+
+    /// Refuses windows and a history of different logs, where no log of the process's own tells. The
+    /// first slot that both have anything of is enough: each is of one log as a whole.
+    async fn check_same_log(&self) -> anyhow::Result<()> {
+        let (None, Some(windows), Some(history)) = (&self.log, &self.windows, &self.history) else {
+            return Ok(());
+        };
+        let compare = async |slot| {
+            let Some((_, log)) = windows.position(slot).await? else {
+                return Ok(false);
+            };
+            let history = HistoryReader::new(history.clone(), log);
+            Ok(history.watermark(slot).await?.is_some())
+        };
+        let mut compared = stream::iter(Slot::all())
+            .map(compare)
+            .buffered(COMPARED_AT_ONCE);
+        while let Some(compared) = compared.next().await {
+            let compared: Result<bool, StoreError> = compared;
+            if compared.context("comparing the log of the windows with that of the history")? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Ends when another log was found in the place of the process's own.
@@ -80,8 +113,8 @@ impl Engines {
         }
     }
 
-    /// Reads the history. A process that does not know the log takes it as it is; which log it belongs
-    /// to is then compared by those that write it.
+    /// Reads the history. A process that does not know the log takes it as it is, once it was found to be
+    /// of the same log as the windows.
     pub fn history_reader(&self) -> Option<HistoryReader<History>> {
         let history = self.history.clone()?;
         Some(match &self.log {

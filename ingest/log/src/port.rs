@@ -94,7 +94,8 @@ pub enum AppendError {
 #[derive(Debug)]
 pub enum ReadEvent {
     /// These partitions are the reader's from now on; it must be given a place in each by
-    /// [`LogReader::seek`] before records of it come.
+    /// [`LogReader::seek`] before records of it come. There may be none: the other readers of its group
+    /// have them all, and it stands by.
     Assigned(Vec<Partition>),
     /// These are the reader's no more.
     Revoked(Vec<Partition>),

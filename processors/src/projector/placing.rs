@@ -41,6 +41,7 @@ impl Lost {
 
 impl<P: Projection, R: LogReader> Projector<P, R> {
     pub(super) fn take(&mut self, partitions: Vec<Partition>, now_ms: u64) {
+        self.is_assigned = true;
         for partition in partitions {
             self.drop_slots_of(partition);
             self.partitions.insert(partition, Owned::new(now_ms));

@@ -10,6 +10,9 @@ use super::held::{Followed, HeldSlot, Owned};
 /// How far a loop is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
+    /// Whether the reader has been told which partitions are its own. There may be none: then others of
+    /// its group have them all.
+    pub is_assigned: bool,
     /// One for each partition that the loop owns.
     pub partitions: BTreeMap<Partition, PartitionStanding>,
 }
@@ -35,17 +38,21 @@ pub struct PartitionStanding {
 }
 
 impl Standing {
-    /// Whether the loop owns something and is ready in all of it.
+    /// Whether the loop knows what it owns and is ready in all of it, which may be nothing.
     pub fn is_ready(&self) -> bool {
-        !self.partitions.is_empty() && self.partitions.values().all(|standing| standing.ready)
+        self.is_assigned && self.partitions.values().all(|standing| standing.ready)
     }
 
     pub(super) fn of(
+        is_assigned: bool,
         partitions: &BTreeMap<Partition, Owned>,
         slots: &BTreeMap<Slot, HeldSlot>,
         routes: &Routes,
     ) -> Self {
-        let mut told = Self::default();
+        let mut told = Self {
+            is_assigned,
+            partitions: BTreeMap::new(),
+        };
         for (partition, owned) in partitions {
             let standing = PartitionStanding {
                 read_to: owned.read_to,

@@ -42,6 +42,8 @@ struct Bench {
 struct Ledger {
     /// Every value of a partition, by its offset.
     read: BTreeMap<Partition, Vec<Bytes>>,
+    /// Who was told of its share.
+    told: BTreeSet<String>,
     /// Who holds what, as it was told.
     held: BTreeMap<String, BTreeSet<Partition>>,
     /// How many records each member handed in.
@@ -228,6 +230,7 @@ impl Reads {
             let _may_go_on = stall.lock().await;
             match self.reader.next(NEWS).await? {
                 ReadEvent::Assigned(partitions) => {
+                    self.ledger.lock().unwrap().told.insert(self.name.clone());
                     for partition in partitions {
                         self.begin(partition).await?;
                     }
@@ -307,6 +310,40 @@ async fn members_share_the_partitions() -> anyhow::Result<()> {
     }
     a.leave().await?;
     b.leave().await
+}
+
+/// More members than partitions: who gets nothing is told so, and takes over when another leaves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_nothing_is_left_for_stands_by() -> anyhow::Result<()> {
+    let bench = Bench::new(|_| {}).await?;
+    let names = ["a", "b", "c", "d"];
+    let mut members = names
+        .map(|name| bench.join(name))
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?;
+    bench.until_each_holds_some(&names).await?;
+    let spare = bench.join("spare")?;
+    bench
+        .until("the spare is told", |ledger| {
+            let held = |name: &&str| ledger.held.get(*name).map_or(0, BTreeSet::len) == 1;
+            ledger.told.contains("spare") && names.iter().all(held)
+        })
+        .await?;
+    assert_eq!(bench.ledger().held["spare"].len(), 0);
+
+    let leaves = members.pop().context("four members")?;
+    leaves.leave().await?;
+    bench
+        .until_each_holds_some(&["a", "b", "c", "spare"])
+        .await?;
+    bench.append(0, 2_000).await?;
+    bench.until_all_are_read(2_000).await?;
+    bench.assert_whole(2_000);
+    spare.leave().await?;
+    for member in members {
+        member.leave().await?;
+    }
+    Ok(())
 }
 
 /// One member stays; another comes, leaves while records flow, comes back under its name or does not.

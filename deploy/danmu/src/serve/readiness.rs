@@ -4,7 +4,8 @@
 //! that, a viewer could be told that a room is empty which is not. Until then the public listener
 //! answers `starting`. Being ready, which a load balancer asks for, also ends with a stop, with a
 //! partition that the loop can read no further, and with a log that takes no more events until the
-//! process is started again; what is already known is still answered then.
+//! process is started again; what is already known is still answered then. A loop whose group has no
+//! partition left for it stands by, and is ready.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,7 +74,7 @@ impl Readiness {
             return Some(format!("log: {why}"));
         }
         let standing = self.windows.as_ref()?.borrow();
-        if standing.partitions.is_empty() {
+        if !standing.is_assigned {
             return Some("windows: no partition is assigned yet".to_owned());
         }
         let waiting = standing.partitions.iter().filter_map(|(partition, at)| {

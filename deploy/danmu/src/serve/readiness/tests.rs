@@ -7,7 +7,11 @@ use super::*;
 /// What is told of a loop that stands there, a partition after the other.
 fn check(partitions: impl IntoIterator<Item = PartitionStanding>, expected: Expect) {
     let partitions = (0..).map(Partition).zip(partitions).collect();
-    let (told, windows) = watch::channel(Standing { partitions });
+    let is_assigned = true;
+    let (told, windows) = watch::channel(Standing {
+        is_assigned,
+        partitions,
+    });
     let (_directory, log) = log();
     let readiness = Readiness::new(Some(log), Some(windows), CancellationToken::new());
     expected.assert_eq(&readiness.why_not().unwrap_or_default());
@@ -61,7 +65,11 @@ fn nothing_is_told_of_a_loop_that_is_where_it_should_be() {
 #[tokio::test]
 async fn a_log_that_takes_no_more_is_told() {
     let partitions = [(Partition(0), standing(|_| {}))].into();
-    let (_told, windows) = watch::channel(Standing { partitions });
+    let is_assigned = true;
+    let (_told, windows) = watch::channel(Standing {
+        is_assigned,
+        partitions,
+    });
     let (_directory, log) = log();
     let readiness = Readiness::new(Some(log.clone()), Some(windows), CancellationToken::new());
     assert_eq!(readiness.why_not(), None);
@@ -70,6 +78,15 @@ async fn a_log_that_takes_no_more_is_told() {
 }
 
 #[test]
-fn a_loop_without_partitions_is_not_ready() {
-    check([], expect!["windows: no partition is assigned yet"]);
+fn a_loop_that_nothing_is_left_for_stands_by() {
+    check([], expect![""]);
+}
+
+#[test]
+fn a_loop_that_knows_nothing_of_its_share_is_not_ready() {
+    let (_told, windows) = watch::channel(Standing::default());
+    let readiness = Readiness::new(None, Some(windows), CancellationToken::new());
+    assert!(!readiness.has_started());
+    expect!["windows: no partition is assigned yet"]
+        .assert_eq(&readiness.why_not().unwrap_or_default());
 }

@@ -28,7 +28,7 @@ struct State {
     changes: Vec<Change>,
 }
 
-/// Partitions that came or went.
+/// Partitions that came or went. None come to a member whose group has no more for it.
 #[derive(Debug)]
 pub enum Change {
     Came(Vec<Partition>),
@@ -60,11 +60,9 @@ impl Membership {
     }
 
     fn came(&self, partitions: Vec<Partition>) {
-        if !partitions.is_empty() {
-            let mut state = self.state();
-            state.held.extend(&partitions);
-            state.changes.push(Change::Came(partitions));
-        }
+        let mut state = self.state();
+        state.held.extend(&partitions);
+        state.changes.push(Change::Came(partitions));
     }
 
     fn went(&self, partitions: Vec<Partition>) {
