@@ -12,6 +12,11 @@ const ROOM: &str = "/v1/rooms/show";
 const ON_AIR: &str = "/v1/rooms/on-air";
 /// How long anything that is waited for may take.
 const WITHIN: Duration = Duration::from_secs(180);
+/// How often a purge may be quicker than a stop.
+const TRIES_MAX: usize = 10;
+/// What a server logs before and after it takes old values off the disk.
+const PURGE_BEGINS: &str = "being taken out of the history's files";
+const PURGE_ENDS: &str = "gone from the history's files";
 /// Everything that is taken from somebody begins with it.
 const GONE: &str = "gone-";
 /// What is taken from everybody.
@@ -64,6 +69,30 @@ fn what_is_taken_is_in_no_answer_and_what_is_erased_in_no_file() {
     check_answers(&server);
     server.kill();
     assert_verified(data.path());
+}
+
+/// A purge takes as long as the history is large, a stop does not: it leaves the purge for the next start.
+#[test]
+fn a_stop_does_not_wait_for_a_purge() {
+    for _ in 0..TRIES_MAX {
+        let data = tempfile::tempdir().unwrap();
+        let server = Server::start(data.path());
+        go_on_air(&server);
+        server.wait_for_line(PURGE_BEGINS);
+        let (status, lines) = server.terminate();
+        assert_eq!(status.code(), Some(0), "{lines:?}");
+        let is_finished = lines.iter().any(|line| line.contains(PURGE_ENDS));
+        if is_finished {
+            continue;
+        }
+        let server = Server::start(data.path());
+        server.wait_for_line(PURGE_ENDS);
+        assert!(!is_in_files(&data.path().join("history"), "gone-air"));
+        server.kill();
+        assert_verified(data.path());
+        return;
+    }
+    panic!("every stop waited until the purge had ended");
 }
 
 /// Deleted: the title and a pinned comment; hidden: what cy said; erased: one comment, and dan.

@@ -1,16 +1,18 @@
 //! The history on the machine's own disk: fjall, one keyspace in a database of its own.
 //!
 //! A value is the row's write time, its body and a seal over both. fjall does its work on the
-//! caller's thread, so whoever calls from an async task has a thread to spare.
+//! caller's thread, so whoever calls from an async task has a thread to spare; only a purge has one of
+//! its own.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{fs, io};
+use std::{fs, io, thread};
 
 use bytes::Bytes;
 use danmu_schemas::codec::DecodeError;
 use danmu_schemas::{RoomId, sealed};
 use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode};
+use tokio::sync::oneshot;
 
 use super::layout::{self, Key, KeyRange, Table};
 use super::store::{HistoryStore, Order, Purged, Row};
@@ -29,6 +31,8 @@ struct Shared {
     rows: Keyspace,
     /// Held from comparing write times until the batch is in.
     writing: Mutex<()>,
+    /// Held by a purge.
+    purging: Mutex<()>,
 }
 
 impl EmbeddedHistory {
@@ -72,6 +76,7 @@ impl EmbeddedHistory {
                 database,
                 rows,
                 writing: Mutex::new(()),
+                purging: Mutex::new(()),
             }),
         })
     }
@@ -154,10 +159,27 @@ impl HistoryStore for EmbeddedHistory {
         self.get_row(key)
     }
 
+    /// Takes the whole history through the machine, which nobody can interrupt: a thread of its own does
+    /// it. Who stops waiting leaves it to itself, and may end the process in its midst: a table that is
+    /// half compacted counts for nothing when the history is opened again.
     async fn purge(&self) -> Result<Purged, StoreError> {
-        let shared = &*self.shared;
-        purge::purge(&shared.database, &shared.rows)
-            .map_err(|e| unavailable("purging the history", e))?;
+        let failed = |e| unavailable("purging the history", e);
+        let shared = Arc::clone(&self.shared);
+        let (sender, purged) = oneshot::channel();
+        let work = move || {
+            let _purging = shared
+                .purging
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // Nobody hears of it where nobody waits any more.
+            let _ = sender.send(purge::purge(&shared.database, &shared.rows));
+        };
+        let thread = thread::Builder::new().name("danmu-purge".to_owned());
+        thread.spawn(work).map_err(|e| failed(e.into()))?;
+        let purged = purged.await;
+        purged
+            .map_err(|_| failed(io::Error::other("the purge panicked").into()))?
+            .map_err(failed)?;
         Ok(Purged::Gone)
     }
 

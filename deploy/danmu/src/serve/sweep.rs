@@ -49,7 +49,12 @@ async fn turn<S: HistoryStore>(
     }
     let is_due = purged.is_none_or(|at: Instant| at.elapsed() >= PURGED_EVERY);
     if sweep.owes_purge() && is_due {
-        sweep.purge().await?;
+        tracing::info!("what was erased is being taken out of the history's files");
+        // A stop does not wait for it: what it did not finish is owed again at the next start.
+        let Some(done) = stop.run_until_cancelled(sweep.purge()).await else {
+            return Ok(());
+        };
+        done?;
         *purged = Some(Instant::now());
         tracing::info!("what was erased is gone from the history's files");
     }
