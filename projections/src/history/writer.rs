@@ -21,11 +21,13 @@ use crate::projection::{
     together,
 };
 
+mod blocks;
 mod chunks;
 mod kept;
 #[cfg(feature = "shortcuts")]
 mod shortcuts;
 
+use blocks::{Cut, join_events, join_gifts};
 use chunks::OpenChunk;
 use kept::Kept;
 
@@ -419,50 +421,24 @@ impl RoomBuffer {
         Ok(())
     }
 
-    /// Rows of the memory since the watermark: one block a generation and epoch.
+    /// Rows of the memory since the last checkpoint: of one generation and epoch each.
     fn close_memory(&mut self, room: &RoomId) -> Vec<Row> {
+        let events = std::mem::take(&mut self.event_memory);
+        let gifts = std::mem::take(&mut self.gift_memory);
         let mut rows = Vec::new();
-        for block in std::mem::take(&mut self.event_memory) {
-            if let (Some(first), Some(last)) = (block.entries.first(), block.entries.last()) {
-                let first = Position::new(block.epoch, first.offset);
-                let body = codec::to_stored(&block);
-                let row = layout::memory_row(room, MemoryKind::Events, first, last.offset, body);
-                self.kept
-                    .wrote_block(MemoryKind::Events, row.key.clone(), last.clock);
-                rows.push(row);
-            }
+        for cut in events.iter().flat_map(blocks::cut_events) {
+            rows.push(self.close_block(room, MemoryKind::Events, cut));
         }
-        for block in std::mem::take(&mut self.gift_memory) {
-            if let (Some(first), Some(last)) = (block.entries.first(), block.entries.last()) {
-                let first = Position::new(block.epoch, first.offset);
-                let body = codec::to_stored(&block);
-                let row = layout::memory_row(room, MemoryKind::Gifts, first, last.offset, body);
-                self.kept
-                    .wrote_block(MemoryKind::Gifts, row.key.clone(), last.clock);
-                rows.push(row);
-            }
+        for cut in gifts.iter().flat_map(blocks::cut_gifts) {
+            rows.push(self.close_block(room, MemoryKind::Gifts, cut));
         }
         rows
     }
-}
 
-fn join_events(blocks: &mut Vec<EventMemoryBlock>, block: EventMemoryBlock) {
-    match blocks.last_mut() {
-        Some(last)
-            if last.generation == block.generation
-                && last.epoch == block.epoch
-                && last.first_seq.0 + last.entries.len() as u64 == block.first_seq.0 =>
-        {
-            last.entries.extend(block.entries);
-        }
-        _ => blocks.push(block),
-    }
-}
-
-fn join_gifts(blocks: &mut Vec<GiftMemoryBlock>, block: GiftMemoryBlock) {
-    match blocks.last_mut() {
-        Some(last) if last.epoch == block.epoch => last.entries.extend(block.entries),
-        _ => blocks.push(block),
+    fn close_block(&mut self, room: &RoomId, kind: MemoryKind, cut: Cut) -> Row {
+        let row = layout::memory_row(room, kind, cut.first, cut.last_offset, cut.body);
+        self.kept.wrote_block(kind, row.key.clone(), cut.last_clock);
+        row
     }
 }
 
