@@ -28,6 +28,7 @@ mod meddling;
 pub mod one_slot;
 pub mod readers;
 pub mod refill;
+pub mod replaying;
 pub mod script;
 pub mod windows;
 
@@ -61,6 +62,9 @@ macro_rules! history_conformance {
             moderation_raises_the_revision_of_what_it_changes
             what_was_taken_is_blank_wherever_it_is_repeated
         );
+        $crate::environment_cases!($environment, replaying;
+            what_was_taken_stays_away_when_it_is_settled_again
+        );
     };
 }
 
@@ -92,6 +96,9 @@ macro_rules! window_conformance {
             erased_content_leaves_with_its_erasure
             a_refill_leaves_out_what_was_erased
             what_is_blanked_must_be_there
+        );
+        $crate::environment_cases!($environment, replaying;
+            a_window_does_not_take_old_records_again
         );
         $crate::environment_cases!($environment, following;
             a_watch_is_told_of_everything_that_a_reader_would_see
