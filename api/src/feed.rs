@@ -116,8 +116,8 @@ impl<W: WindowRead> Feeds<W> {
         self.shared.level.store(level as u8, Ordering::Relaxed);
     }
 
-    /// Lends what unpacks chunks. One holds some 100 KB, so there are as many as are used at once and
-    /// not one for each room.
+    /// Lends what unpacks chunks. One holds tens of KB, so there are as many as are used at once and not
+    /// one for each room.
     fn with_unpacker<T>(&self, unpack: impl FnOnce(&mut Unpacker) -> T) -> T {
         let mut unpacker = self.unpackers().pop().unwrap_or_default();
         let unpacked = unpack(&mut unpacker);
