@@ -89,7 +89,7 @@ fn flags_go_before_variables_before_the_file() {
 #[test]
 fn every_problem_is_reported_at_once() {
     check(
-        "lissten = 'x'\nlog = 'kafka://a:1'\nroles = ['api', 'poet']\n[windows]\na = 1\n",
+        "lissten = 'x'\nlog = 'papyrus:a'\nroles = ['api', 'poet']\n[windows]\na = 1\n",
         &[("DANMU_COLOUR", "red"), ("DANMU_HISTORY", "memory:")],
         flags(|args| args.listen = Some("here".into())),
         expect![[r#"
@@ -99,7 +99,7 @@ fn every_problem_is_reported_at_once() {
               colour (DANMU_COLOUR): is no setting
               listen (--listen): "here" is no address like 127.0.0.1:8080
               roles (FILE): "poet" is no role: they are ingest, windows, history, api
-              log (FILE): this build has no kafka engine: it needs the feature `cluster`
+              log (FILE): there is no engine "papyrus"
               history (DANMU_HISTORY): memory: would lose what was accepted: it needs embedded:DIR
             exit 78
         "#]],
@@ -172,6 +172,8 @@ fn one_role_alone_cannot_share_embedded_engines() {
         expect![[r#"
         the configuration is not usable:
           roles (FILE): embedded:./danmu-data/log is one process's own, which needs the roles ingest, windows, history; windows is missing
+          roles (FILE): memory: is one process's own, which needs the roles windows, api; windows is missing
+          roles (FILE): embedded:./danmu-data/history is one process's own, which needs the roles windows, history, api; windows is missing
         exit 78
     "#]],
     );
