@@ -173,6 +173,9 @@ fn seed(server: &Server) {
     let request = ureq::post(format!("{}/v1/rooms/taken/events", server.url()));
     let request = request.header("authorization", format!("Bearer {backend}"));
     request.send_json(&taken).expect("a backend may");
+    server.wait_for("/v1/rooms/taken/broadcasts", |shows: &Value| {
+        shows["broadcasts"][0]["ended_at"].is_i64()
+    });
     server.wait_for("/v1/rooms/taken/broadcasts/1:1", |manifest: &Value| {
         manifest["segments"][0]["url"].is_string()
     });
