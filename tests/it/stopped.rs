@@ -117,7 +117,7 @@ fn what_is_not_there_is_not_made() {
     assert!(said.contains("there is no log"), "{said}");
     assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
 
-    let wrong = run(&["inspect", "log", "--log", "kafka://a:1"]);
+    let wrong = run(&["inspect", "log", "--log", "papyrus:a"]);
     assert_eq!(wrong.status.code(), Some(64), "{wrong:?}");
 }
 

@@ -11,6 +11,9 @@ import time
 
 import schemathesis
 
+#: The names that are bounded in bytes, of an event and of its user and device.
+NAMES = {"combo", "currency", "gift", "id", "kind", "name", "source", "target_user", "version"}
+NAME_BYTES_MAX = 64
 CURSOR = re.compile(r"^(?:0|(\d+):(\d+))$")
 #: A segment that the test brought in, as a reader names it: room, broadcast, n and revision.
 SEEDED = json.loads(os.environ["SEEDED_SEGMENT"])
@@ -55,6 +58,10 @@ def before_call(context, case, kwargs):
     if isinstance(body, (dict, list)):
         case.body = body = copy.deepcopy(body)
     for event in body if isinstance(body, list) else [body]:
+        # A schema counts characters, and no name of so many may have more bytes.
+        parts = [event, event.get("user"), event.get("device")] if isinstance(event, dict) else []
+        for part in filter(lambda part: isinstance(part, dict), parts):
+            part |= {name: cut(part[name]) for name in part.keys() & NAMES}
         # A schema knows no clock: a gift was sent within the last 23 hours.
         if isinstance(event, dict) and is_moment(event.get("issued_at")):
             event["issued_at"] = int(time.time() * 1000)
@@ -63,6 +70,13 @@ def before_call(context, case, kwargs):
     has_id = isinstance(body, list) or isinstance(body, dict) and body.get("id") is not None
     if "Idempotency-Key" in headers and has_id:
         case.headers = {name: headers[name] for name in headers if name != "Idempotency-Key"}
+
+
+def cut(name):
+    """A name of at most so many characters, with at most so many bytes."""
+    if not isinstance(name, str) or len(name) > NAME_BYTES_MAX:
+        return name
+    return name.encode("utf-8", "surrogatepass")[:NAME_BYTES_MAX].decode("utf-8", "ignore") or name
 
 
 def is_moment(value):

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use danmu_stack::Server as EngineServer;
 use danmu_tests::server::{Server, size};
@@ -140,8 +140,7 @@ impl Show {
             }
             Fault::RedisFlushed => {
                 self.flush_redis();
-                let windows = &self.processes["windows-1"];
-                windows.wait_for_line("slots are opened again");
+                self.wait_for_a_refill();
                 self.flush_redis();
             }
             Fault::KafkaKilled => killed(&mut self.deployment.kafka),
@@ -150,13 +149,26 @@ impl Show {
     }
 
     fn flush_redis(&self) {
+        assert_eq!(self.ask_redis("FLUSHALL"), "OK");
+    }
+
+    /// Waits until something is in Redis again.
+    fn wait_for_a_refill(&self) {
+        let deadline = Instant::now() + NEWS_WITHIN;
+        while self.ask_redis("DBSIZE") == "0" {
+            assert!(Instant::now() < deadline, "nobody fills Redis again");
+        }
+    }
+
+    fn ask_redis(&self, command: &str) -> String {
         let address = self.deployment.redis.address();
         let (host, port) = address.split_once(':').unwrap();
-        let flushed = Command::new("redis-cli")
-            .args(["-h", host, "-p", port, "FLUSHALL"])
+        let asked = Command::new("redis-cli")
+            .args(["-h", host, "-p", port, command])
             .output()
             .unwrap();
-        assert!(flushed.status.success(), "{flushed:?}");
+        assert!(asked.status.success(), "{asked:?}");
+        String::from_utf8(asked.stdout).unwrap().trim().to_owned()
     }
 
     /// Everybody leaves; fails unless all that was acknowledged was read, and all that is stored is what
@@ -224,8 +236,8 @@ fn faults_lose_and_double_nothing() {
 fn live_reads_go_on_without_the_history() {
     let mut show = Show::begin();
     show.deployment.cassandra.kill();
-    let away_until = std::time::Instant::now() + HISTORY_AWAY_FOR;
-    while std::time::Instant::now() < away_until {
+    let away_until = Instant::now() + HISTORY_AWAY_FOR;
+    while Instant::now() < away_until {
         show.audience
             .wait_for(EVENTS_BETWEEN, Duration::from_secs(20));
     }
