@@ -12,7 +12,7 @@ use danmu_schemas::state::{
     GiftMemory,
 };
 use danmu_schemas::{EventId, Seq, UserHash};
-use hashbrown::hash_map::Entry as AuthorEntry;
+use hashbrown::hash_map::Entry;
 use hashbrown::hash_table::Entry as IdEntry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
@@ -142,7 +142,7 @@ impl RecentEvents {
             indexed.remove();
         }
         if let Some(by_author) = &mut self.by_author
-            && let AuthorEntry::Occupied(last) = by_author.entry(oldest.user)
+            && let Entry::Occupied(last) = by_author.entry(oldest.user)
             && *last.get() == seq
         {
             last.remove();
@@ -173,8 +173,13 @@ impl RecentGifts {
             if clock.saturating_sub(oldest.clock) <= GIFT_MEMORY_MS {
                 return;
             }
-            if !oldest.reversed {
-                self.by_id.remove(&oldest.id);
+            // A gift of that id may have come since: memory that is restored begins before the clock.
+            let place = (oldest.generation, oldest.seq);
+            if let Entry::Occupied(gift) = self.by_id.entry(oldest.id)
+                && !oldest.reversed
+                && (gift.get().generation, gift.get().seq) == place
+            {
+                gift.remove();
             }
             self.entries.pop_front();
         }

@@ -253,3 +253,23 @@ fn a_memory_without_its_end_is_damaged() {
     stored.core = whole.core;
     assert!(Room::from_stored(&stored, Position::new(0, 1)).is_err());
 }
+
+#[test]
+fn a_gift_is_remembered_although_an_older_one_of_its_id_is_forgotten() {
+    let records = world(&[
+        (29, 245, 110, 0),
+        (0, 0, 0, 59),
+        (154, 245, 222, 0),
+        (0, 0, 0, 45),
+        (0, 245, 94, 0),
+    ]);
+    let (whole, stored) = in_one(&records);
+    assert_eq!(
+        whole.verdicts[4],
+        Verdict::Duplicate {
+            first: Some(Seq(2))
+        }
+    );
+    let cuts = [Cut::None, Cut::None, Cut::Restore, Cut::None, Cut::None];
+    assert_eq!(cut_up(&records, &cuts, &stored), whole);
+}
