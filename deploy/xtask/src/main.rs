@@ -62,6 +62,9 @@ const FEATURES: &str = "danmu/cluster,danmu-tests/cluster";
 /// The servers that test suites share, each in a place of its own. Tests that wipe or kill one start it.
 const SHARED: [Engine; 1] = [Engine::Kafka];
 
+/// The tests that compare what a server does at two moments: others would take its core in one of them.
+const ALONE: &str = "overload::";
+
 fn lint() -> Result<()> {
     install::libraries()?;
     cargo(&["fmt", "--all", "--check"]).check()?;
@@ -97,13 +100,20 @@ fn test(arguments: &[String]) -> Result<()> {
     let directory = tempfile::tempdir()?;
     // Ended when they go out of scope, however the tests end.
     let servers = danmu_stack::start_all(&engines, directory.path(), directory.path())?;
-    let mut command = cargo(&["test", "--workspace", "--features", FEATURES]);
-    command
-        .arguments(arguments)
-        .environment("XTASK_PYTHON", &python)
-        .environment("XTASK_CHROMIUM", &chromium);
-    for server in &servers {
-        command.environment(server.engine().variable(), server.address());
+    let tested = |arguments: &[String]| {
+        let mut command = cargo(&["test", "--workspace", "--features", FEATURES]);
+        command
+            .arguments(arguments)
+            .environment("XTASK_PYTHON", &python)
+            .environment("XTASK_CHROMIUM", &chromium);
+        for server in &servers {
+            command.environment(server.engine().variable(), server.address());
+        }
+        command.check()
+    };
+    if !arguments.is_empty() {
+        return tested(arguments);
     }
-    command.check()
+    tested(&["--", "--skip", ALONE].map(str::to_owned))?;
+    tested(&["--test", "it", "--", ALONE].map(str::to_owned))
 }
