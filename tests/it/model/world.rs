@@ -313,18 +313,21 @@ const THREADS: usize = 2;
 
 /// Runs a rule over the seeds and asserts that no world goes wrong.
 pub fn holds(name: &str, runs: u64, run: impl Fn(u64) -> Findings + Sync) {
-    let wrong = tally(name, runs, run);
-    assert_eq!(wrong, [0; 0], "the rule failed in these worlds: {name}");
+    let (wrong, findings) = tally(name, runs, run);
+    assert!(
+        wrong.is_empty(),
+        "{name}: the rule failed in the worlds {wrong:?}: {findings:?}"
+    );
 }
 
 /// Runs a shortcut over the seeds and asserts that the model catches it.
 pub fn fails(name: &str, runs: u64, run: impl Fn(u64) -> Findings + Sync) {
-    let wrong = tally(name, runs, run);
+    let (wrong, _) = tally(name, runs, run);
     assert!(!wrong.is_empty(), "the shortcut was not caught: {name}");
 }
 
-/// The seeds whose worlds went wrong, ascending.
-fn tally(name: &str, runs: u64, run: impl Fn(u64) -> Findings + Sync) -> Vec<u64> {
+/// The seeds whose worlds went wrong, ascending, and in how many worlds each finding was made.
+fn tally(name: &str, runs: u64, run: impl Fn(u64) -> Findings + Sync) -> (Vec<u64>, Findings) {
     let seeds = match (number(SEED), number(SEEDS)) {
         (Some(seed), _) => seed..seed + 1,
         (None, more) => 0..more.unwrap_or(runs),
@@ -357,10 +360,10 @@ fn tally(name: &str, runs: u64, run: impl Fn(u64) -> Findings + Sync) -> Vec<u64
     wrong.sort_unstable();
     let runs = seeds.end - seeds.start;
     eprintln!("{name:<76} wrong {:>4}/{runs}", wrong.len());
-    for (what, count) in worlds {
+    for (what, count) in &worlds {
         eprintln!("    {count:>5} worlds: {what}");
     }
-    wrong
+    (wrong, worlds)
 }
 
 fn number(variable: &str) -> Option<u64> {
