@@ -4,6 +4,8 @@ mod dead_letters;
 #[cfg(feature = "cluster")]
 mod group;
 #[cfg(feature = "cluster")]
+mod measured;
+#[cfg(feature = "cluster")]
 mod topics;
 #[cfg(feature = "cluster")]
 mod trace;

@@ -8,14 +8,13 @@
 //! or at reading, and never a record that was not written.
 //!
 //! Bytes of a block: `block`. Files: `segment`, `meta`. Opening: `recovery`. What readers may see:
-//! `durable`. What waits: `queue`. The thread: `writer`. The read side: `reader`. Figures: `meter`.
+//! `durable`. What waits: `queue`. The thread: `writer`. The read side: `reader`.
 //! Beside the log, not of it: dead letters (`letters`).
 
 mod block;
 mod durable;
 mod letters;
 mod meta;
-mod meter;
 mod queue;
 mod reader;
 mod recovery;

@@ -15,6 +15,7 @@
 mod consumer;
 mod headers;
 mod letters;
+mod meter;
 mod producer;
 mod reader;
 mod routes;
@@ -30,7 +31,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 use crate::{AppendError, LogWriter, NewRecord, Routes};
+use consumer::Membership;
 pub use letters::LetterTopic;
+use meter::{Ends, Meter};
 use producer::Producer;
 pub use reader::{KafkaReader, Reading};
 pub use settings::{Options, TOPIC};
@@ -94,6 +97,8 @@ struct Inner {
     topic: Topic,
     routes: Routes,
     producer: Producer,
+    meter: Meter,
+    ends: Arc<Ends>,
     /// Nothing where another topic in its place would be no other log.
     watch: Option<IdentityWatch>,
 }
@@ -109,16 +114,21 @@ struct Topic {
 impl KafkaLog {
     /// Connects to the topic, which must be there with its routes.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
+        // Made here and not on the thread that blocks, which has no recorder of metrics.
+        let meter = Meter::new();
         let connect = move || {
             let topic = Topic::find(&options)?;
             let routes = routes::read(&options, &topic)?;
-            let producer = Producer::new(&options).map_err(ConnectError::Settings)?;
+            let producer = Producer::new(&options, meter.clone());
+            let producer = producer.map_err(ConnectError::Settings)?;
             let watch = IdentityWatch::start(&options, topic.identity.clone());
             let inner = Arc::new(Inner {
                 options,
                 topic,
                 routes,
                 producer,
+                meter,
+                ends: Arc::default(),
                 watch: Some(watch.map_err(ConnectError::Settings)?),
             });
             Ok(Self { inner })
@@ -145,12 +155,16 @@ impl KafkaLog {
                     routed: log.topic.partitions.len() as u32,
                 });
             }
-            let producer = Producer::new(&options).map_err(ConnectError::Settings)?;
+            let meter = log.meter.beside();
+            let producer = Producer::new(&options, meter.clone());
+            let producer = producer.map_err(ConnectError::Settings)?;
             let inner = Arc::new(Inner {
                 options,
                 topic,
                 routes: log.routes.clone(),
                 producer,
+                meter,
+                ends: Arc::default(),
                 watch: None,
             });
             Ok(Self { inner })
@@ -162,7 +176,13 @@ impl KafkaLog {
     /// A reader of the log, connected on its own. It may outlive this connection.
     pub fn reader(&self, reading: Reading) -> Result<KafkaReader, ConnectError> {
         let Inner { options, topic, .. } = &*self.inner;
-        KafkaReader::start(options, topic.clone(), reading).map_err(ConnectError::Settings)
+        let membership = Membership::new(
+            topic.name.clone(),
+            Arc::clone(&self.inner.ends),
+            self.inner.meter.reader_errors.clone(),
+        );
+        KafkaReader::start(options, topic.clone(), reading, membership)
+            .map_err(ConnectError::Settings)
     }
 
     /// Where records of the log go that nobody could decode, connected on its own. The topic must be there.
@@ -190,6 +210,17 @@ impl KafkaLog {
             Some(watch) => watch.replaced().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// How much waits for its acknowledgement: records, and their bytes.
+    pub fn waiting(&self) -> (usize, usize) {
+        self.inner.producer.waiting()
+    }
+
+    /// The offset after the last record of `partition`, as members of a group that this connection reads
+    /// for were told within the last second or so; nothing before.
+    pub fn end_offset(&self, partition: Partition) -> Option<i64> {
+        self.inner.ends.of(partition)
     }
 
     /// Every partition.

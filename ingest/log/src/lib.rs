@@ -10,6 +10,7 @@ pub mod dead_letters;
 pub mod embedded;
 #[cfg(feature = "cluster")]
 pub mod kafka;
+mod meter;
 pub mod port;
 pub mod routes;
 

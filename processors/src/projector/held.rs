@@ -15,6 +15,8 @@ pub(super) struct Owned {
     pub followed: Followed,
     /// Everything at or before this offset is settled in all of its open slots.
     pub read_to: i64,
+    /// When the log took the record there, where it was read since this loop has the partition.
+    pub read_to_logged_at: Option<i64>,
     /// The offset of the next record when reading began at its place.
     pub end_at_start: i64,
     /// Failures in a row.
@@ -40,6 +42,7 @@ impl Owned {
                 retry_at_ms: now_ms,
             },
             read_to: Position::BEGIN.offset,
+            read_to_logged_at: None,
             end_at_start: i64::MAX,
             failures: 0,
         }

@@ -67,6 +67,10 @@ impl<P: Projection, R: LogReader> Projector<P, R> {
         }
         if let Some(owned) = self.partitions.get_mut(&partition) {
             owned.read_to = read_to;
+            let mut settled = batch.records.iter().rev();
+            if let Some(last) = settled.find(|record| record.offset <= read_to) {
+                owned.read_to_logged_at = Some(last.logged_at);
+            }
             if lost.is_empty() {
                 owned.failures = 0;
             }

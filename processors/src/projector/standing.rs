@@ -22,6 +22,8 @@ pub struct Standing {
 pub struct PartitionStanding {
     /// Everything at or before this offset is settled and appended; -1 before the first record.
     pub read_to: i64,
+    /// When the log took the record there, where this loop read it: milliseconds since 1970 UTC.
+    pub read_to_logged_at: Option<i64>,
     /// Everything at or before this offset is checkpointed: the log may forget it as far as this
     /// loop is concerned. `None` while a slot of the partition is not open.
     pub checkpointed_to: Option<i64>,
@@ -56,6 +58,7 @@ impl Standing {
         for (partition, owned) in partitions {
             let standing = PartitionStanding {
                 read_to: owned.read_to,
+                read_to_logged_at: owned.read_to_logged_at,
                 checkpointed_to: Some(i64::MAX),
                 slots: 0,
                 slots_open: 0,

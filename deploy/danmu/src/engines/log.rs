@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use danmu_log::embedded::{self, EmbeddedLog, EmbeddedReader, Figures, LetterFile};
+use danmu_log::embedded::{self, EmbeddedLog, EmbeddedReader, LetterFile};
 #[cfg(feature = "cluster")]
 use danmu_log::kafka::{KafkaLog, KafkaReader, Reading};
 use danmu_log::{
@@ -21,6 +21,17 @@ pub enum Log {
     /// A topic, of which each member of a group reads its share.
     #[cfg(feature = "cluster")]
     Kafka(Topic),
+}
+
+/// How full a log is.
+#[derive(Debug, Clone, Copy)]
+pub struct Figures {
+    /// Bytes on the disk, where it is this process's.
+    pub disk_bytes: Option<u64>,
+    /// Records that wait for the log to take them.
+    pub waiting_records: usize,
+    /// Their bytes.
+    pub waiting_bytes: usize,
 }
 
 /// A topic, and who this process is among its readers.
@@ -138,21 +149,36 @@ impl Log {
         }
     }
 
-    /// How much it keeps and how much waits, where this process can tell.
-    pub fn figures(&self) -> Option<Figures> {
+    /// How much it keeps and how much waits.
+    pub fn figures(&self) -> Figures {
         match self {
-            Self::Embedded(log) => Some(log.figures()),
+            Self::Embedded(log) => {
+                let figures = log.figures();
+                Figures {
+                    disk_bytes: Some(figures.bytes),
+                    waiting_records: figures.waiting_records,
+                    waiting_bytes: figures.waiting_bytes,
+                }
+            }
             #[cfg(feature = "cluster")]
-            Self::Kafka(_) => None,
+            Self::Kafka(topic) => {
+                let (waiting_records, waiting_bytes) = topic.log.waiting();
+                Figures {
+                    disk_bytes: None,
+                    waiting_records,
+                    waiting_bytes,
+                }
+            }
         }
     }
 
-    /// The offset of the next record of `partition`, where this process can tell without asking.
+    /// The offset of the next record of `partition`, as far as this process was told: on Kafka it may be
+    /// a second old.
     pub fn end_offset(&self, partition: Partition) -> Option<i64> {
         match self {
             Self::Embedded(log) => Some(log.end_offset(partition)),
             #[cfg(feature = "cluster")]
-            Self::Kafka(_) => None,
+            Self::Kafka(topic) => topic.log.end_offset(partition),
         }
     }
 

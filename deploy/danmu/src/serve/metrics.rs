@@ -5,19 +5,20 @@
 //! those who know; what can be looked up at any moment (sizes, queues, lags) is looked up when somebody
 //! asks, by [`Gauges`]. docs/METRICS.md lists every metric, and a test compares it with what is served.
 
+mod lag;
+
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use danmu_processors::Standing;
 use metrics::{Gauge, Unit, describe_gauge, gauge};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::lag::Lag;
 use super::projecting::Standings;
 use crate::engines::{Engines, History, Log};
 
@@ -89,7 +90,7 @@ pub fn connections(listener: &'static str) -> Gauge {
 pub struct Gauges {
     log: Option<LogGauges>,
     history: Option<(History, Gauge)>,
-    groups: Vec<Group>,
+    lags: Vec<Lag>,
 }
 
 /// How much a log keeps and how much waits for it.
@@ -98,14 +99,6 @@ struct LogGauges {
     bytes: Gauge,
     waiting_records: Gauge,
     waiting_bytes: Gauge,
-}
-
-/// How far behind a loop is.
-struct Group {
-    log: Log,
-    standing: watch::Receiver<Standing>,
-    lag_records: Gauge,
-    lag_seconds: Gauge,
 }
 
 impl Gauges {
@@ -120,9 +113,9 @@ impl Gauges {
             ("windows", &standings.windows),
             ("history", &standings.history),
         ];
-        let groups = loops.into_iter().filter_map(|(name, standing)| {
+        let lags = loops.into_iter().filter_map(|(name, standing)| {
             let log = engines.log.clone()?;
-            Some(Group::new(name, log, standing.clone()?))
+            Some(Lag::new(name, log, standing.clone()?))
         });
         Self {
             log: engines.log.clone().map(LogGauges::new),
@@ -130,7 +123,7 @@ impl Gauges {
                 .history
                 .clone()
                 .map(|history| (history, gauge!(HISTORY))),
-            groups: groups.collect(),
+            lags: lags.collect(),
         }
     }
 
@@ -146,8 +139,8 @@ impl Gauges {
                 Err(error) => tracing::warn!(%error, "the history was not measured"),
             }
         }
-        for group in &self.groups {
-            group.update(now_ms);
+        for lag in &self.lags {
+            lag.update(now_ms);
         }
     }
 }
@@ -158,8 +151,8 @@ impl LogGauges {
         const RECORDS: &str = "danmu_log_waiting_records";
         const BYTES: &str = "danmu_log_waiting_bytes";
         describe_gauge!(LOG, Unit::Bytes, "bytes of the log's segments");
-        describe_gauge!(RECORDS, "records that wait for the log's writer");
-        describe_gauge!(BYTES, Unit::Bytes, "bytes that wait for the log's writer");
+        describe_gauge!(RECORDS, "records that wait for the log to take them");
+        describe_gauge!(BYTES, Unit::Bytes, "their bytes");
         Self {
             log,
             bytes: gauge!(LOG),
@@ -169,39 +162,11 @@ impl LogGauges {
     }
 
     fn update(&self) {
-        let Some(figures) = self.log.figures() else {
-            return;
-        };
-        self.bytes.set(figures.bytes as f64);
+        let figures = self.log.figures();
+        if let Some(bytes) = figures.disk_bytes {
+            self.bytes.set(bytes as f64);
+        }
         self.waiting_records.set(figures.waiting_records as f64);
         self.waiting_bytes.set(figures.waiting_bytes as f64);
-    }
-}
-
-impl Group {
-    fn new(name: &'static str, log: Log, standing: watch::Receiver<Standing>) -> Self {
-        const RECORDS: &str = "danmu_lag_records";
-        const SECONDS: &str = "danmu_lag_seconds";
-        describe_gauge!(RECORDS, "records of the log that the group has not settled");
-        describe_gauge!(SECONDS, Unit::Seconds, "age of the oldest of them");
-        Self {
-            log,
-            standing,
-            lag_records: gauge!(RECORDS, "group" => name),
-            lag_seconds: gauge!(SECONDS, "group" => name),
-        }
-    }
-
-    fn update(&self, now_ms: i64) {
-        let (mut records, mut age_ms) = (0, 0);
-        for (partition, standing) in &self.standing.borrow().partitions {
-            let next = standing.read_to + 1;
-            let end = self.log.end_offset(*partition);
-            records += end.map_or(0, |end| (end - next).max(0));
-            let logged_at = self.log.logged_at(*partition, next);
-            age_ms = age_ms.max(logged_at.map_or(0, |logged_at| now_ms - logged_at));
-        }
-        self.lag_records.set(records as f64);
-        self.lag_seconds.set(age_ms as f64 / 1_000.0);
     }
 }

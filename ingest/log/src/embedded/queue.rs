@@ -12,9 +12,8 @@ use danmu_schemas::Partition;
 use metrics::Counter;
 use tokio::sync::oneshot;
 
-use super::Options;
-use super::{block, meter};
-use crate::{AppendError, Lane, NewRecord};
+use super::{Options, block};
+use crate::{AppendError, Lane, NewRecord, meter};
 
 /// Trims that may wait.
 const TRIMS_MAX: usize = 4_096;

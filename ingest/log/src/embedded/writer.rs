@@ -16,14 +16,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use danmu_schemas::Position;
+use metrics::Histogram;
 use uuid::Uuid;
 
 use super::durable::Durable;
-use super::meter::Written;
 use super::queue::{Append, Queue, Stop, Trim};
 use super::segment::{self, Entry, Head};
 use super::{Options, block};
 use crate::AppendError;
+use crate::meter::{self, Appended};
 
 /// The segment that is written to.
 pub struct Active {
@@ -50,7 +51,8 @@ pub struct Writer {
     failed: bool,
     durable: Arc<Durable>,
     queue: Arc<Queue>,
-    written: Written,
+    appended: Appended,
+    fsync_seconds: Histogram,
     /// Held until the thread has ended.
     _lock: File,
 }
@@ -86,7 +88,8 @@ impl Writer {
             failed: false,
             durable,
             queue,
-            written: Written::new(),
+            appended: Appended::new(),
+            fsync_seconds: meter::fsync_seconds(),
             _lock: lock,
         }
     }
@@ -120,8 +123,8 @@ impl Writer {
         } else {
             self.active.at = group.entries.last().map_or(self.active.at, Entry::end);
             let records: u32 = group.entries.iter().map(|entry| entry.count).sum();
-            self.written.records.increment(u64::from(records));
-            self.written.bytes.increment(group.bytes.len() as u64);
+            self.appended.records.increment(u64::from(records));
+            self.appended.bytes.increment(group.bytes.len() as u64);
             self.durable
                 .publish(Bytes::from(group.bytes), &group.entries);
         }
@@ -141,7 +144,7 @@ impl Writer {
             .write_all_at(bytes, u64::from(self.active.at))?;
         let began = Instant::now();
         self.active.file.sync_data()?;
-        self.written.fsync_seconds.record(began.elapsed());
+        self.fsync_seconds.record(began.elapsed());
         Ok(())
     }
 

@@ -24,7 +24,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::reader::{Command, Inbox, Reading, Told};
 use super::{ANSWER_WITHIN, Options, Topic, number, settings};
 use crate::ReadError;
-use membership::Membership;
+pub use membership::Membership;
 use places::Places;
 
 /// The group of readers that share nothing; no offset is ever committed in it.
@@ -89,6 +89,7 @@ impl Consumer {
         topic: Topic,
         reading: Reading,
         inbox: Arc<Inbox>,
+        membership: Membership,
     ) -> KafkaResult<Self> {
         let config = match &reading {
             Reading::All => settings::consumer(options, NO_GROUP),
@@ -99,7 +100,7 @@ impl Consumer {
             is_stalled: false,
             committed: Instant::now(),
         });
-        let client: BaseConsumer<_> = config.create_with_context(Membership::default())?;
+        let client: BaseConsumer<_> = config.create_with_context(membership)?;
         match reading {
             Reading::All => membership::take(&client, &topic.name, &topic.partitions)?,
             Reading::Share { .. } => client.subscribe(&[&topic.name])?,

@@ -23,6 +23,7 @@ use rdkafka::producer::{
 };
 use tokio::sync::oneshot;
 
+use super::meter::Meter;
 use super::{Options, headers, number, settings};
 use crate::{AppendError, Lane, NewRecord};
 
@@ -45,16 +46,17 @@ pub struct Producer {
     /// Nothing once it is closed.
     current: Mutex<Option<ThreadedProducer<Reports>>>,
     waiting: Arc<Waiting>,
+    meter: Meter,
 }
 
 /// Receives the reports.
-struct Reports;
+struct Reports(Meter);
 
 impl Producer {
     /// A producer that has begun to connect.
-    pub fn new(options: &Options) -> KafkaResult<Self> {
+    pub fn new(options: &Options, meter: Meter) -> KafkaResult<Self> {
         let config = settings::producer(options);
-        let current = config.create_with_context(Reports)?;
+        let current = config.create_with_context(Reports(meter.clone()))?;
         Ok(Self {
             config,
             topic: options.topic.clone(),
@@ -65,11 +67,30 @@ impl Producer {
                 bytes_max: options.queue_bytes_max,
                 records_max: options.queue_records_max,
             }),
+            meter,
         })
+    }
+
+    /// How much waits for its acknowledgement: records, and their bytes with what is kept of each.
+    pub fn waiting(&self) -> (usize, usize) {
+        let Waiting { records, bytes, .. } = &*self.waiting;
+        (
+            records.load(Ordering::Relaxed),
+            bytes.load(Ordering::Relaxed),
+        )
     }
 
     /// Hands over the records of a call (at least one), or none of them.
     pub fn append(
+        &self,
+        partition: Partition,
+        records: &[NewRecord],
+    ) -> Result<Awaited, AppendError> {
+        let handed_over = self.hand_over(partition, records);
+        handed_over.inspect_err(|_| self.meter.refused.increment(1))
+    }
+
+    fn hand_over(
         &self,
         partition: Partition,
         records: &[NewRecord],
@@ -134,7 +155,9 @@ impl Producer {
             .ok_or(AppendError::Overloaded("the log is stopped"))?;
         if let Some((code, reason)) = producer.client().fatal_error() {
             tracing::error!(%code, reason, "Kafka's producer failed for good: another one goes on");
-            let next = self.config.create_with_context(Reports);
+            self.meter.failures.increment(1);
+            let reports = Reports(self.meter.clone());
+            let next = self.config.create_with_context(reports);
             *producer = next.map_err(|error| {
                 tracing::error!(%error, "there is no other producer");
                 AppendError::Overloaded("Kafka's producer failed")
@@ -154,6 +177,7 @@ impl std::fmt::Debug for Producer {
 
 impl ClientContext for Reports {
     fn error(&self, error: KafkaError, reason: &str) {
+        self.0.producer_errors.increment(1);
         tracing::warn!(%error, reason, "Kafka's producer");
     }
 }
@@ -163,7 +187,13 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, report: &DeliveryResult<'_>, call: Arc<Call>) {
         match report {
-            Ok(message) => call.delivered(message.offset()),
+            Ok(message) => {
+                let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+                let bytes = len(message.key()) + len(message.payload());
+                self.0.appended.records.increment(1);
+                self.0.appended.bytes.increment(bytes as u64);
+                call.delivered(message.offset());
+            }
             Err((error, _)) => call.failed(1, error),
         }
     }

@@ -13,7 +13,7 @@ use rdkafka::error::KafkaError;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::consumer::Consumer;
+use super::consumer::{Consumer, Membership};
 use super::{Options, Topic};
 use crate::{LogReader, ReadError, ReadEvent, RecordBatch};
 
@@ -85,10 +85,12 @@ impl KafkaReader {
         options: &Options,
         topic: Topic,
         reading: Reading,
+        membership: Membership,
     ) -> Result<Self, KafkaError> {
         let (commands, obeyed) = mpsc::channel();
         let inbox = Arc::new(Inbox::default());
-        let consumer = Consumer::new(options, topic.clone(), reading, Arc::clone(&inbox))?;
+        let told = Arc::clone(&inbox);
+        let consumer = Consumer::new(options, topic.clone(), reading, told, membership)?;
         let thread = std::thread::Builder::new().name("danmu-kafka".to_owned());
         // It ends when it sees that the reader is gone; leaving a group may take it a while.
         thread

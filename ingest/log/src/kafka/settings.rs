@@ -176,6 +176,8 @@ pub fn member(options: &Options, group: &str, member: Option<&str>) -> ClientCon
     let silent = options.stalled_after.max(SESSION);
     config
         .set("max.poll.interval.ms", silent.as_millis().to_string())
+        // Each tells how far the log goes on beyond what was fetched.
+        .set("statistics.interval.ms", "1000")
         .set("partition.assignment.strategy", "cooperative-sticky");
     if let Some(member) = member {
         config.set("group.instance.id", member);

@@ -27,6 +27,7 @@ fn log() -> (tempfile::TempDir, Log) {
 fn standing(set: impl FnOnce(&mut PartitionStanding)) -> PartitionStanding {
     let mut standing = PartitionStanding {
         read_to: 9,
+        read_to_logged_at: None,
         checkpointed_to: Some(9),
         slots: 256,
         slots_open: 256,

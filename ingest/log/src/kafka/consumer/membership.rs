@@ -5,21 +5,27 @@
 //! lag, so none is ever begun from.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use danmu_schemas::Partition;
+use metrics::Counter;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::super::meter::Ends;
 use super::list;
 
 /// What Kafka calls back.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Membership {
     state: Mutex<State>,
+    topic: String,
+    ends: Arc<Ends>,
+    errors: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +55,16 @@ pub fn take(
 }
 
 impl Membership {
+    /// Of a consumer of `topic`, which tells `ends` what it hears of its ends and counts its `errors`.
+    pub fn new(topic: String, ends: Arc<Ends>, errors: Counter) -> Self {
+        Self {
+            state: Mutex::default(),
+            topic,
+            ends,
+            errors,
+        }
+    }
+
     /// Whether the partition is the consumer's now.
     pub fn holds(&self, partition: Partition) -> bool {
         self.state().held.contains(&partition)
@@ -80,7 +96,12 @@ impl Membership {
 
 impl ClientContext for Membership {
     fn error(&self, error: KafkaError, reason: &str) {
+        self.errors.increment(1);
         tracing::warn!(%error, reason, "Kafka's consumer");
+    }
+
+    fn stats(&self, told: Statistics) {
+        self.ends.note(&self.topic, &told);
     }
 }
 

@@ -14,7 +14,7 @@ fn unanswered(queue_bytes_max: usize, queue_records_max: usize) -> Producer {
         queue_records_max,
         ..Options::new("127.0.0.1:1")
     };
-    Producer::new(&options).expect("the settings are right")
+    Producer::new(&options, Meter::new()).expect("the settings are right")
 }
 
 fn records(count: usize, bytes: usize) -> Vec<NewRecord> {
@@ -123,7 +123,7 @@ fn a_producer_that_failed_for_good_is_followed_by_another() {
         topic: "events".to_owned(),
         ..Options::new(cluster.bootstrap_servers())
     };
-    let producer = Producer::new(&options).expect("the settings are right");
+    let producer = Producer::new(&options, Meter::new()).expect("the settings are right");
     let has_failed = || {
         let current = producer.current.lock().expect("nobody panicked");
         let current = current.as_ref().expect("it is not closed");

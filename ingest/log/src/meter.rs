@@ -1,27 +1,34 @@
-//! What the log counts and times.
+//! What a log counts and times.
 //!
 //! The handles are made when the log is opened, by the metrics recorder that is then in force; where
-//! there is none they do nothing. What can be looked up at any moment is in [`super::Figures`] instead.
+//! there is none they do nothing. What can be looked up at any moment is in the figures of each log
+//! instead.
 
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 
-/// What the writer makes durable.
-pub struct Written {
-    /// The time of each group's sync.
-    pub fsync_seconds: Histogram,
-    /// Records.
+/// Records that were made durable.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// How many.
     pub records: Counter,
-    /// Bytes.
+    /// Their bytes.
     pub bytes: Counter,
 }
 
-impl Written {
+impl Appended {
+    /// Counts nothing.
+    #[cfg(feature = "cluster")]
+    pub fn none() -> Self {
+        Self {
+            records: Counter::noop(),
+            bytes: Counter::noop(),
+        }
+    }
+
     /// Nothing yet.
     pub fn new() -> Self {
-        const FSYNC: &str = "danmu_log_fsync_seconds";
         const RECORDS: &str = "danmu_log_appended_records_total";
         const BYTES: &str = "danmu_log_appended_bytes_total";
-        describe_histogram!(FSYNC, Unit::Seconds, "time of a group commit's sync");
         describe_counter!(RECORDS, "records made durable");
         describe_counter!(
             BYTES,
@@ -29,14 +36,20 @@ impl Written {
             "bytes made durable, blocks' headers included"
         );
         Self {
-            fsync_seconds: histogram!(FSYNC),
             records: counter!(RECORDS),
             bytes: counter!(BYTES),
         }
     }
 }
 
-/// The number of appends that were not written.
+/// The time of each group's sync.
+pub fn fsync_seconds() -> Histogram {
+    const FSYNC: &str = "danmu_log_fsync_seconds";
+    describe_histogram!(FSYNC, Unit::Seconds, "time of a group commit's sync");
+    histogram!(FSYNC)
+}
+
+/// The number of appends that were not taken.
 pub fn refused_appends() -> Counter {
     const REFUSED: &str = "danmu_log_refused_appends_total";
     describe_counter!(REFUSED, "appends refused because the log takes no more");
