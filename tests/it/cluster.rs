@@ -155,6 +155,50 @@ fn without_its_kafka_nothing_is_taken_and_all_can_be_read() {
     assert!(lines.last().unwrap().contains("log"), "{lines:#?}");
 }
 
+/// A process that only answers reads knows no log: it compares what it reads from.
+#[test]
+fn reads_of_two_logs_are_refused() {
+    let deployment = Deployment::start().unwrap();
+    let server = deployment.process("all", ALL_ROLES);
+    server.wait_until_ready();
+    server.post(EVENTS, &comment("here"));
+
+    let log = format!("kafka://{}/other", deployment.kafka.address());
+    let windows = format!("redis://{}/1", deployment.redis.address());
+    let history = format!("cql://{}/other", deployment.cassandra.address());
+    let topics = ["topics", "create", "--partitions", "1", "--log", &log];
+    for made in [&topics[..], &["history", "migrate", "--history", &history]] {
+        let output = server::run(made);
+        assert!(output.status.success(), "{output:?}");
+    }
+    let data = tempfile::tempdir().unwrap();
+    let other = Server::start_configured(data.path(), |command| {
+        command.args(["--log", &log, "--windows", &windows, "--history", &history]);
+    });
+    other.wait_until_ready();
+    other.post(EVENTS, &comment("there"));
+    other.wait_for(BROADCASTS, |page| page["broadcasts"][0]["events"] == 1);
+
+    let api = |history: &str| {
+        let windows = deployment.windows();
+        Server::start_configured(data.path(), |command| {
+            command.args([
+                "--roles",
+                "api",
+                "--windows",
+                &windows,
+                "--history",
+                history,
+            ]);
+        })
+    };
+    let (status, lines) = api(&history).ended();
+    assert_eq!(status.code(), Some(1), "{lines:#?}");
+    let last = lines.last().unwrap();
+    assert!(last.contains("belongs to log"), "{lines:#?}");
+    api(&deployment.history()).wait_until_ready();
+}
+
 fn comment(text: &str) -> Value {
     json!({"kind": "comment", "user": {"id": "u1", "name": "Ann"}, "text": text})
 }
