@@ -23,7 +23,7 @@ mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::ensure;
 use axum::Router;
@@ -31,6 +31,7 @@ use danmu_api::{Api, FeedLimits};
 use danmu_ingest::{Guard, Identity, Ingest, Origins, likes};
 use danmu_schemas::EventId;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
@@ -50,7 +51,10 @@ use requests::{counted, counted_ready};
 use verify::Verifications;
 
 /// How long likes are summed.
-const LIKES_FLUSH_AFTER: std::time::Duration = std::time::Duration::from_millis(200);
+const LIKES_FLUSH_AFTER: Duration = Duration::from_millis(200);
+/// How long after a loop has failed it is still looked whether another log is there: longer than from one
+/// look at the topic's id to the next.
+const REPLACED_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a process does and where it keeps what it must not lose.
 #[derive(Debug, Clone)]
@@ -127,7 +131,7 @@ pub async fn run(
 
     let is_replaced = tokio::select! {
         () = stop.cancelled() => false,
-        () = loops.ended() => false,
+        () = loops.ended() => is_replaced(&engines).await,
         () = engines.replaced() => true,
     };
     stop.cancel();
@@ -146,9 +150,15 @@ pub async fn run(
     admin_stop.cancel();
     admin.await?;
     upkeep.await?;
-    finished?;
+    // Whatever a loop stumbled over then comes of it.
     ensure!(!is_replaced, "another log is at {}", options.engines.log);
-    Ok(())
+    finished
+}
+
+/// Whether another log stands where the process's own was: a loop may meet it before it is known for
+/// another.
+async fn is_replaced(engines: &Engines) -> bool {
+    timeout(REPLACED_WITHIN, engines.replaced()).await.is_ok()
 }
 
 /// The write side, where the process has it.
