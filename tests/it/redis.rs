@@ -167,9 +167,8 @@ pub async fn anew(limits: WindowLimits) -> RedisWindows {
     static BEGUN: AtomicU64 = AtomicU64::new(0);
     static ADDRESS: OnceLock<RedisAddress> = OnceLock::new();
     let address = ADDRESS.get_or_init(|| {
-        let stack = shared::up(&[Engine::Redis]).expect("Redis starts");
-        let url = format!("redis://{}", stack[&Engine::Redis].address);
-        url.parse().expect("an address")
+        let redis = shared::address(Engine::Redis).expect("Redis stands");
+        format!("redis://{redis}").parse().expect("an address")
     });
     let begun = BEGUN.fetch_add(1, Ordering::Relaxed);
     let options = RedisOptions {

@@ -57,10 +57,10 @@ fn main() -> Result<()> {
 }
 
 /// What is linted and tested beyond the defaults: one build for all of it.
-const FEATURES: &str = "danmu/cluster,danmu-tests/cluster";
+const FEATURES: &str = "danmu/cluster,danmu-bench/cluster,danmu-tests/cluster";
 
 /// The servers that test suites share, each in a place of its own. Tests that wipe or kill one start it.
-const SHARED: [Engine; 1] = [Engine::Kafka];
+const SHARED: [Engine; 3] = [Engine::Kafka, Engine::Redis, Engine::Cassandra];
 
 /// The tests that compare what a server does at two moments: others would take its core in one of them.
 const ALONE: &str = "overload::";

@@ -83,11 +83,8 @@ pub async fn session(server: &str) -> anyhow::Result<Session> {
 /// The Cassandra that stands on this machine.
 pub fn server() -> String {
     static SERVER: OnceLock<String> = OnceLock::new();
-    let up = || {
-        let stack = shared::up(&[Engine::Cassandra]).expect("Cassandra starts");
-        stack[&Engine::Cassandra].address.clone()
-    };
-    SERVER.get_or_init(up).clone()
+    let address = || shared::address(Engine::Cassandra).expect("Cassandra stands");
+    SERVER.get_or_init(address).clone()
 }
 
 /// Truncates the tables that ever had a row: what was removed would hide what is written again.
