@@ -5,16 +5,28 @@
 //! their own, on another core than the load.
 
 mod decode;
+#[cfg(feature = "cluster")]
+mod engines;
+#[cfg(feature = "cluster")]
+mod history;
 mod ingest;
+#[cfg(feature = "cluster")]
+mod ingest_kafka;
 mod load;
 mod measure;
 mod peer;
 mod poll;
 mod process;
+#[cfg(feature = "cluster")]
+mod projected;
 mod report;
 mod sample;
 mod scale;
 mod settle;
+#[cfg(feature = "cluster")]
+mod steps;
+#[cfg(feature = "cluster")]
+mod windows;
 
 use std::path::{Path, PathBuf};
 use std::{fs, io::Write as _};
@@ -30,7 +42,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "danmu-bench", about = "The benches of danmu")]
 struct Arguments {
-    /// Which to run; without a name all but `scale`
+    /// Which to run; without a name those over the embedded engines but for `scale`
     benches: Vec<Bench>,
     /// Interleaved pairs of runs
     #[arg(long, default_value_t = 5)]
@@ -61,6 +73,18 @@ enum Bench {
     Settle,
     /// S7: embedded ingest over HTTP
     Ingest,
+    /// S5, S6: ingest over HTTP to Kafka
+    #[cfg(feature = "cluster")]
+    IngestKafka,
+    /// S3: a loaded topic on Kafka projected
+    #[cfg(feature = "cluster")]
+    Projected,
+    /// W1, W2: appending to windows in Redis
+    #[cfg(feature = "cluster")]
+    Windows,
+    /// H1: writing the history to Cassandra
+    #[cfg(feature = "cluster")]
+    History,
     /// R1, R2: polls with and without news
     Poll,
     /// Start-up, polls and memory with many rooms and with one long room
@@ -118,12 +142,14 @@ fn main() -> Result<()> {
     }
 }
 
+/// What runs when nothing is named.
+const USUAL: [Bench; 4] = [Bench::Decode, Bench::Settle, Bench::Ingest, Bench::Poll];
+
 fn chosen(benches: &[Bench]) -> Vec<Bench> {
-    if !benches.is_empty() {
-        return benches.to_vec();
+    match benches {
+        [] => USUAL.to_vec(),
+        named => named.to_vec(),
     }
-    let all = Bench::value_variants().iter().copied();
-    all.filter(|bench| *bench != Bench::Scale).collect()
 }
 
 fn run(bench: Bench, size: Size, server: &Path) -> Result<Findings> {
@@ -131,6 +157,14 @@ fn run(bench: Bench, size: Size, server: &Path) -> Result<Findings> {
         Bench::Decode => decode::run(size),
         Bench::Settle => settle::run(size),
         Bench::Ingest => ingest::run(size, server),
+        #[cfg(feature = "cluster")]
+        Bench::IngestKafka => ingest_kafka::run(size, server),
+        #[cfg(feature = "cluster")]
+        Bench::Projected => projected::run(size, server),
+        #[cfg(feature = "cluster")]
+        Bench::Windows => windows::run(size),
+        #[cfg(feature = "cluster")]
+        Bench::History => history::run(size),
         Bench::Poll => poll::run(size, server),
         Bench::Scale => scale::run(size, server),
     }?;

@@ -24,7 +24,7 @@ const NEWS_BYTES_MAX: usize = 2_048;
 /// Both polls.
 pub fn run(size: Size, binary: &Path) -> Result<Findings> {
     let directory = tempfile::tempdir()?;
-    let server = Process::danmu(binary, &directory.path().join("data"))?;
+    let server = Process::danmu(binary, &directory.path().join("data"), &[])?;
     server.wait_until_ready()?;
     for n in 0..COMMENTS {
         let comment = format!(

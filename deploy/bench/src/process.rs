@@ -36,13 +36,14 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the `danmu` binary over `data`, on ports that the system chooses.
-    pub fn danmu(binary: &Path, data: &Path) -> Result<Self> {
+    /// Starts the `danmu` binary over `data`, on ports that the system chooses, with more flags.
+    pub fn danmu(binary: &Path, data: &Path, flags: &[&str]) -> Result<Self> {
         let mut command = Command::new(binary);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .arg("--data")
-            .arg(data);
+            .arg(data)
+            .args(flags);
         Self::start(command)
     }
 
@@ -83,7 +84,7 @@ impl Process {
 
     /// User and system time so far.
     pub fn cpu(&self) -> Result<Duration> {
-        ticks(&fs::read_to_string(self.proc("stat"))?)
+        cpu_of(self.child.id())
     }
 
     /// User and system time so far of the threads that are there, without those whose name begins with
@@ -97,7 +98,7 @@ impl Process {
             };
             let name = stat.split(['(', ')']).nth(1).unwrap_or_default();
             if !without.iter().any(|prefix| name.starts_with(prefix)) {
-                sum += ticks(&stat)?;
+                sum += ticks(&stat, OWN)?;
             }
         }
         Ok(sum)
@@ -138,6 +139,16 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// User and system time of a process so far.
+pub fn cpu_of(pid: u32) -> Result<Duration> {
+    ticks(&fs::read_to_string(format!("/proc/{pid}/stat"))?, OWN)
+}
+
+/// User and system time of our children that have ended.
+pub fn ended_children_cpu() -> Result<Duration> {
+    ticks(&fs::read_to_string("/proc/self/stat")?, CHILDREN)
 }
 
 /// Keeps this process, which makes the load, off the servers' core.
@@ -182,12 +193,16 @@ fn address(line: &str, name: &str) -> Option<SocketAddr> {
     after.split_whitespace().next()?.parse().ok()
 }
 
-/// The times of a `stat` line: the 14th and 15th field, counted from the name in brackets on.
-fn ticks(stat: &str) -> Result<Duration> {
+/// Where a `stat` line has the user time of the process, and after it the system time, counted from the
+/// name in brackets on; of its children that have ended.
+const OWN: usize = 11;
+const CHILDREN: usize = 13;
+
+fn ticks(stat: &str, user: usize) -> Result<Duration> {
     let after_name = stat.rsplit_once(')').context("no stat line")?.1;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
-    ensure!(fields.len() > 12, "a short stat line");
-    let ticks = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    ensure!(fields.len() > user + 1, "a short stat line");
+    let ticks = fields[user].parse::<u64>()? + fields[user + 1].parse::<u64>()?;
     let per_second = rustix::param::clock_ticks_per_second();
     Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
 }

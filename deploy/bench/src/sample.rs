@@ -47,6 +47,8 @@ pub fn comment(random: &mut fastrand::Rng, room: &str, accepted_at: i64) -> Room
 
 /// A log record.
 pub struct Record {
+    /// The room.
+    pub room: String,
     /// When the log took it, milliseconds since 1970 UTC.
     pub logged_at: i64,
     /// The event in the wire format, a slice of a buffer that its neighbours share.
@@ -62,14 +64,18 @@ pub fn log(count: usize, rooms: usize, per_second: i64) -> Vec<Record> {
         let logged_at = 1_700_000_000_000 + n as i64 * 1_000 / per_second;
         let room = format!("stage-{}", random.usize(..rooms));
         buffer.extend(to_wire(&comment(&mut random, &room, logged_at)));
-        ends.push((logged_at, buffer.len()));
+        ends.push((room, logged_at, buffer.len()));
     }
     let buffer = Bytes::from(buffer);
     let mut start = 0;
-    let record = |(logged_at, end)| {
+    let record = |(room, logged_at, end)| {
         let value = buffer.slice(start..end);
         start = end;
-        Record { logged_at, value }
+        Record {
+            room,
+            logged_at,
+            value,
+        }
     };
     ends.into_iter().map(record).collect()
 }

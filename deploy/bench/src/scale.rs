@@ -51,7 +51,7 @@ fn measure(findings: &mut Findings, size: Size, binary: &Path, shape: Shape) -> 
     };
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
-    let server = Process::danmu(binary, &data)?;
+    let server = Process::danmu(binary, &data, &[])?;
     server.wait_until_ready()?;
 
     let started = Instant::now();
@@ -70,7 +70,7 @@ fn measure(findings: &mut Findings, size: Size, binary: &Path, shape: Shape) -> 
     server.kill()?;
 
     let started = Instant::now();
-    let server = Process::danmu(binary, &data)?;
+    let server = Process::danmu(binary, &data, &[])?;
     server.wait_until_ready()?;
     note(
         "start after kill -9",

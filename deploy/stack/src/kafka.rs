@@ -17,6 +17,11 @@ const JARS: [Artifact; 2] = [
     ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.24.3"),
 ];
 
+const TOOLS: [Artifact; 2] = [
+    ("org.apache.kafka", "kafka-tools", "4.3.1"),
+    ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.24.3"),
+];
+
 /// What it prints, and how.
 const LOGGING: &str = "\
 appender.console.type = Console
@@ -50,6 +55,17 @@ pub fn command(place: &Place<'_>) -> Result<Command> {
     }
     let mut command = run("kafka.Kafka");
     command.arg(settings);
+    Ok(command)
+}
+
+/// One of Kafka's own tools, by the name of its class.
+pub fn tool(main: &str) -> Result<Command> {
+    let classes = install::jars("kafka-tools-4.3.1", &TOOLS)?.join("*");
+    let mut command = Command::new(install::java()?);
+    command
+        .args(["-Xmx512m", "-XX:+UseSerialGC", "-cp"])
+        .arg(classes)
+        .arg(main);
     Ok(command)
 }
 

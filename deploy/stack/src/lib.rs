@@ -24,6 +24,7 @@ use anyhow::{Context, Result};
 
 pub use engine::Engine;
 pub use install::{library, program};
+pub use kafka::tool as kafka_tool;
 pub use process::Process;
 pub use server::{Options, Server, start_all};
 

@@ -2,19 +2,18 @@
 
 use anyhow::Result;
 
+use crate::install;
 use crate::run::cargo;
 
 /// Runs the benches with `arguments`, their names among them.
 pub fn bench(profile: &str, arguments: &[String]) -> Result<()> {
-    cargo(&["build", "--profile", profile, "--package", "danmu"]).check()?;
-    cargo(&[
-        "run",
-        "--profile",
-        profile,
-        "--package",
-        "danmu-bench",
-        "--",
-    ])
-    .arguments(arguments)
-    .check()
+    install::libraries()?;
+    let build = ["build", "--profile", profile, "--package", "danmu"];
+    let features = ["--features", "danmu/cluster"];
+    cargo(&[&build[..], &features].concat()).check()?;
+    let run = ["run", "--profile", profile, "--package", "danmu-bench"];
+    let features = ["--features", "danmu-bench/cluster", "--"];
+    cargo(&[&run[..], &features].concat())
+        .arguments(arguments)
+        .check()
 }
