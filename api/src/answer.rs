@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use danmu_projections::StoreError;
+use danmu_schemas::Cursor;
 use danmu_schemas::codec::DecodeError;
 use danmu_schemas::problem::{Problem, ProblemType};
 
@@ -49,6 +50,16 @@ impl Refused {
         Problem::new(ProblemType::HistoryBehind)
             .retry_after_s(BEHIND_RETRY_S)
             .into()
+    }
+
+    /// Where the room goes on, if its numbering began anew.
+    pub(crate) fn room_goes_on_from(&self) -> Option<Cursor> {
+        self.0.cursor.as_ref()?.parse().ok()
+    }
+
+    /// The problem as a message of its own.
+    pub(crate) fn to_message(&self) -> String {
+        self.0.to_message()
     }
 
     /// Whether that is why.

@@ -135,7 +135,13 @@ impl<W: WindowRead> Feeds<W> {
         &self.shared.stop
     }
 
-    /// Waits until nothing is followed any more, which is after the stop.
+    /// What runs for readers.
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.shared.tasks
+    }
+
+    /// Waits until nothing is followed any more, and nothing else runs for readers, which is after the
+    /// stop.
     pub(crate) async fn closed(&self) {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;

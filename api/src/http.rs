@@ -1,52 +1,73 @@
 //! The read side's routes: addresses and parameters in, answers of the feed, the history and the
 //! directory out.
 
+mod connect;
 mod description;
 pub(crate) mod parameters;
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, middleware};
 use danmu_projections::{HistoryReader, HistoryStore, WindowRead};
 use danmu_schemas::description::Described;
 use danmu_schemas::problem::{Problem, ProblemType};
-use danmu_schemas::{Caller, Cursor, PrivateReads, RoomId, Seq};
+use danmu_schemas::{Caller, Cursor, Peer, PrivateReads, RoomId, Seq};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::answer::{self, Refused};
+use crate::connections::Connections;
 use crate::directory::Directory;
 use crate::feed::{FeedLimits, Feeds};
 use crate::pace::Level;
 use crate::poll::{self, OlderReads};
-use crate::{overview, replay};
+use crate::write_side::{Speaker, WriteSide};
+use crate::{overview, replay, socket, stream};
 use parameters::{Asked, Parameters};
 
 /// What the read side reads. Clones share it.
 #[derive(Clone)]
 pub struct Api<W, H> {
     pub(crate) feeds: Feeds<W>,
-    history: HistoryReader<H>,
-    older_reads: Arc<OlderReads>,
+    pub(crate) history: HistoryReader<H>,
+    pub(crate) older_reads: Arc<OlderReads>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) writes: Arc<dyn WriteSide>,
+    pub(crate) now_ms: fn() -> i64,
     directory: Arc<Directory>,
+}
+
+/// What the read side works with beside its stores.
+pub struct Options {
+    /// How much is watched.
+    pub limits: FeedLimits,
+    /// Takes what is said over sockets.
+    pub writes: Arc<dyn WriteSide>,
+    /// The clock, milliseconds since 1970 UTC.
+    pub now_ms: fn() -> i64,
 }
 
 impl<W: WindowRead, H: HistoryStore> Api<W, H> {
     /// Reads `windows`, the last part of every room, and `history`, everything. After `stop` nobody
-    /// waits any longer: what waits is answered with what there is.
+    /// waits any longer: what waits is answered with what there is, streams and sockets are closed. Counts
+    /// by the metrics recorder that is in force now.
     pub fn new(
         windows: W,
         history: HistoryReader<H>,
-        limits: FeedLimits,
+        options: Options,
         stop: CancellationToken,
     ) -> Self {
         Self {
-            feeds: Feeds::new(windows, limits, stop),
+            feeds: Feeds::new(windows, options.limits, stop),
             history,
             older_reads: Arc::default(),
+            connections: Arc::new(Connections::new()),
+            writes: options.writes,
+            now_ms: options.now_ms,
             directory: Arc::default(),
         }
     }
@@ -69,6 +90,9 @@ pub fn router<W: WindowRead, H: HistoryStore>(api: Api<W, H>) -> OpenApiRouter {
         (description::room_overview(), get(room::<W, H>)),
         (description::users(), get(users::<W, H>)),
         (description::events(), get(events::<W, H>)),
+        (description::stream(), get(stream::<W, H>)),
+        (description::socket(), get(socket::<W, H>)),
+        (description::connect(), get(connect::<W, H>)),
         (description::verdicts(), get(verdicts::<W, H>)),
         (description::broadcasts(), get(broadcasts::<W, H>)),
         (description::manifest(), get(manifest::<W, H>)),
@@ -137,8 +161,66 @@ async fn events<W: WindowRead, H: HistoryStore>(
     let asked = Asked::from(parameters);
     let view = asked.view(&room, caller.as_deref())?;
     let poll = asked.poll(view, api.feeds.level())?;
-    let page = poll::page(&api.feeds, &api.history, &api.older_reads, &room, poll).await?;
+    let page = poll::page(&api, &room, poll).await?;
     Ok(answer::json_for(view, page))
+}
+
+async fn stream<W: WindowRead, H: HistoryStore>(
+    State(api): State<Api<W, H>>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+    parameters: Parameters,
+) -> Result<Response, Refused> {
+    let room = parse_room(&room)?;
+    let asked = Asked::from(parameters);
+    // What a browser that comes back had is newer than what its page asked for at first.
+    let after = match last_event_id(&headers)? {
+        Some(cursor) => Some(cursor),
+        None => asked.cursor("after")?,
+    };
+    stream::answer(api, room, (after, asked.density()?)).await
+}
+
+async fn socket<W: WindowRead, H: HistoryStore>(
+    State(api): State<Api<W, H>>,
+    Path(room): Path<String>,
+    parameters: Parameters,
+    mut request: Request,
+) -> Result<Response, Refused> {
+    let room = parse_room(&room)?;
+    let asked = Asked::from(parameters);
+    let extensions = request.extensions_mut();
+    let caller: Option<Caller> = extensions.remove();
+    let asked = socket::Asked {
+        is_known: caller.is_some(),
+        speaker: Speaker {
+            room,
+            caller: caller.unwrap_or_else(Caller::unknown),
+            address: extensions.remove().map(|Peer(address)| address),
+        },
+        is_private: extensions.get::<PrivateReads>().is_some(),
+        after: asked.cursor("after")?,
+        density: asked.density()?,
+    };
+    let upgrade = extensions.remove();
+    socket::answer(api, asked, request.headers(), upgrade)
+}
+
+async fn connect<W: WindowRead, H: HistoryStore>(
+    State(api): State<Api<W, H>>,
+    parameters: Parameters,
+) -> Result<Response, Refused> {
+    let room = Asked::from(parameters).room()?;
+    Ok(answer::json(connect::advice(&room, api.feeds.level())))
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Refused> {
+    let last = headers.get("last-event-id").filter(|last| !last.is_empty());
+    let cursor = last.map(|last| last.to_str().ok().and_then(|last| last.parse().ok()));
+    match cursor {
+        Some(None) => Err(Refused::bad_request("the Last-Event-ID is no cursor")),
+        known => Ok(known.flatten()),
+    }
 }
 
 async fn verdicts<W: WindowRead, H: HistoryStore>(

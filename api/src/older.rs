@@ -15,7 +15,7 @@ use crate::answer::Refused;
 use crate::feed::Content;
 use crate::overlay::{Overlay, View};
 use crate::pace::{self, Density};
-use crate::page::{self, From, Question, Span};
+use crate::page::{self, From, Page, Question, Span};
 use crate::render::{self, Place};
 
 /// A question that the feed cannot answer alone, and everything that it knows of it.
@@ -80,7 +80,7 @@ impl Older {
         self,
         windows: &W,
         history: &HistoryReader<H>,
-    ) -> Result<Vec<u8>, Refused> {
+    ) -> Result<Page, Refused> {
         let (span, events) = match self.written(windows, history).await {
             Ok(events) => (self.span, events),
             Err(refused) if refused.is_history_behind() && self.is_newest_and_held() => {

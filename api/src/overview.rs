@@ -17,7 +17,7 @@ use crate::feed::{Content, Feeds};
 use crate::older::Older;
 use crate::overlay::View;
 use crate::pace::{Density, Level, Wanted};
-use crate::page::{From, Question, Span};
+use crate::page::{Form, From, Question, Span};
 use crate::render::Object;
 use crate::replay::state::{write_gifts, write_rules};
 use crate::totals::{write_sums, write_totals};
@@ -151,6 +151,7 @@ impl Pinned {
             view: View::Public,
             density: Wanted::Exactly(Density::Full),
             level: Level::Rest,
+            form: Form::Poll,
         };
         let span = Span {
             from: after,

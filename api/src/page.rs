@@ -4,6 +4,7 @@
 //! up to `begin` are withheld; of the others those are shown that the density shows, and what is left
 //! out is counted.
 
+use bytes::Bytes;
 use danmu_schemas::problem::{Problem, ProblemType};
 use danmu_schemas::{Cursor, Generation, RoomId, Seq};
 
@@ -11,6 +12,7 @@ use crate::answer::Refused;
 use crate::overlay::View;
 use crate::pace::{Density, Level, Pace, Wanted};
 use crate::render::Object;
+use crate::socket::frame;
 
 /// A question for a page of a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +26,29 @@ pub(crate) struct Question {
     pub(crate) density: Wanted,
     /// The level at which it is asked: pages of another level are other pages.
     pub(crate) level: Level,
+    pub(crate) form: Form,
+}
+
+/// As what a page is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Form {
+    /// An answer, which says when to ask again.
+    Poll,
+    /// A server-sent event.
+    Message,
+    /// A WebSocket frame.
+    Frame,
+}
+
+/// A page, ready to be sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Page {
+    /// In the question's form.
+    pub(crate) body: Bytes,
+    /// What a client has after it.
+    pub(crate) cursor: Cursor,
+    /// Whether there is nothing in it that the asker did not have.
+    pub(crate) is_empty: bool,
 }
 
 /// Where a page lies.
@@ -54,6 +79,17 @@ impl Question {
         Self {
             limit: self.limit.min(pace.limit_max),
             ..*self
+        }
+    }
+
+    /// The same for one who goes on reading whatever the load is: what it is not given is withheld.
+    pub(crate) fn served(&self) -> Self {
+        match self.density.is_served_at(self.level) {
+            true => *self,
+            false => Self {
+                density: Wanted::Auto,
+                ..*self
+            },
         }
     }
 
@@ -152,8 +188,41 @@ pub(crate) struct Place<'a> {
     pub(crate) poll_after_ms: u32,
 }
 
-/// Writes an answer whose events, joined by commas, `write_events` appends; it tells how many it did.
+/// Writes a page whose events, joined by commas, `write_events` appends; it tells how many it did.
 pub(crate) fn write(
+    place: Place<'_>,
+    question: &Question,
+    span: Span,
+    write_events: impl FnOnce(&mut Vec<u8>) -> u64,
+) -> Page {
+    let cursor = Cursor {
+        generation: place.generation,
+        seq: span.to,
+    };
+    let json = write_json(place, question, span, write_events);
+    Page {
+        body: question.form.of(json, cursor),
+        cursor,
+        is_empty: span.is_empty(),
+    }
+}
+
+impl Form {
+    fn of(self, json: Vec<u8>, cursor: Cursor) -> Bytes {
+        match self {
+            Self::Poll => json.into(),
+            Self::Message => {
+                let mut message = format!("id: {cursor}\ndata: ").into_bytes();
+                message.extend_from_slice(&json);
+                message.extend_from_slice(b"\n\n");
+                message.into()
+            }
+            Self::Frame => frame::text(&json).into(),
+        }
+    }
+}
+
+fn write_json(
     place: Place<'_>,
     question: &Question,
     span: Span,
@@ -187,11 +256,13 @@ pub(crate) fn write(
         page.value("withheld", |out| withheld.write(out));
     }
     page.value("totals", |out| out.extend_from_slice(place.totals));
-    let is_full = span.to < place.head && !matches!(question.from, From::Before(_));
-    page.number(
-        "poll_after_ms",
-        if is_full { 0 } else { place.poll_after_ms },
-    );
+    if question.form == Form::Poll {
+        let is_full = span.to < place.head && !matches!(question.from, From::Before(_));
+        page.number(
+            "poll_after_ms",
+            if is_full { 0 } else { place.poll_after_ms },
+        );
+    }
     page.end();
     out
 }

@@ -6,15 +6,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use danmu_projections::{HistoryReader, HistoryStore, WindowRead};
+use danmu_projections::{HistoryStore, WindowRead};
 use danmu_schemas::{EventId, RoomId};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::Refused;
 use crate::feed::{Feeds, Reply};
+use crate::http::Api;
 use crate::older::Older;
-use crate::page::Question;
+use crate::page::{Page, Question};
 
 /// The most pages that are read from the history at once.
 const OLDER_READS_MAX: usize = 64;
@@ -32,12 +33,11 @@ impl Default for OlderReads {
 
 /// The page that a question asks for; where there is no news, the next one within `wait`.
 pub(crate) async fn page<W: WindowRead, H: HistoryStore>(
-    feeds: &Feeds<W>,
-    history: &HistoryReader<H>,
-    older_reads: &OlderReads,
+    api: &Api<W, H>,
     room: &RoomId,
     (question, wait): (Question, Duration),
 ) -> Result<Bytes, Refused> {
+    let feeds = &api.feeds;
     let deadline = Instant::now() + wait;
     loop {
         let feed = feeds.open(room).await?;
@@ -51,7 +51,7 @@ pub(crate) async fn page<W: WindowRead, H: HistoryStore>(
                     }
                 }
                 Reply::Older(older) => {
-                    return older_page(feeds, history, older_reads, *older).await;
+                    return Ok(older_page(api, *older).await?.body);
                 }
                 Reply::LetGo => break,
             }
@@ -59,17 +59,16 @@ pub(crate) async fn page<W: WindowRead, H: HistoryStore>(
     }
 }
 
-async fn older_page<W: WindowRead, H: HistoryStore>(
-    feeds: &Feeds<W>,
-    history: &HistoryReader<H>,
-    older_reads: &OlderReads,
+/// A page that the feed does not hold, when it is its turn.
+pub(crate) async fn older_page<W: WindowRead, H: HistoryStore>(
+    api: &Api<W, H>,
     older: Older,
-) -> Result<Bytes, Refused> {
-    let turn = timeout(OLDER_TURN_WITHIN, older_reads.0.acquire()).await;
+) -> Result<Page, Refused> {
+    let turn = timeout(OLDER_TURN_WITHIN, api.older_reads.0.acquire()).await;
     let Ok(Ok(_turn)) = turn else {
         return Err(Refused::overloaded());
     };
-    Ok(older.answer(feeds.windows(), history).await?.into())
+    older.answer(api.feeds.windows(), &api.history).await
 }
 
 /// What became of the events; where something is unknown, what is known of them after `wait`.

@@ -15,7 +15,7 @@ use crate::http::Api;
 use crate::http::parameters::{LIMIT_DEFAULT, LIMIT_MAX};
 use crate::overlay::View;
 use crate::pace::{Level, Wanted};
-use crate::page::{From, Question};
+use crate::page::{Form, From, Question};
 
 impl<W: WindowRead, H: HistoryStore> Api<W, H> {
     /// The answer to a poll, if it was given before and nothing has changed since. `None` says
@@ -73,6 +73,7 @@ impl Poll {
             view: View::Public,
             density: density.unwrap_or(Wanted::Auto),
             level,
+            form: Form::Poll,
         };
         let is_valid = (1..=LIMIT_MAX).contains(&limit);
         is_valid.then_some(Self {

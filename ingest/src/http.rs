@@ -20,7 +20,7 @@ use axum::routing::post;
 use axum::{Extension, middleware};
 use danmu_log::{LogWriter, Routes};
 use danmu_schemas::problem::{Problem, ProblemType};
-use danmu_schemas::{Caller, EventId, Role, RoomEvent, RoomId, Traceparent};
+use danmu_schemas::{Caller, EventId, Peer, Role, RoomEvent, RoomId, Traceparent};
 
 use crate::admission::{self, Context, Rejection};
 use crate::append::{Appender, NotAppended};
@@ -34,20 +34,14 @@ use utoipa_axum::router::OpenApiRouter;
 /// When to try again where the log takes no more.
 const OVERLOADED_RETRY_S: u32 = 1;
 
-/// Where a request came from: the accept loop puts it among the request's extensions.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
-
-impl Peer {
-    /// What counts as one address: a whole IPv4 one, and the half of an IPv6 one that a provider gives
-    /// to one customer.
-    fn network(self) -> [u8; 8] {
-        let octets = match self.0.to_canonical() {
-            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-            IpAddr::V6(address) => return std::array::from_fn(|n| address.octets()[n]),
-        };
-        std::array::from_fn(|n| octets[n + 8])
-    }
+/// What counts as one address: a whole IPv4 one, and the half of an IPv6 one that a provider gives to
+/// one customer.
+fn network(address: IpAddr) -> [u8; 8] {
+    let octets = match address.to_canonical() {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => return std::array::from_fn(|n| address.octets()[n]),
+    };
+    std::array::from_fn(|n| octets[n + 8])
 }
 
 /// What the write side works with.
@@ -91,16 +85,69 @@ impl<W: LogWriter + Clone + 'static> Ingest<W> {
     }
 
     /// Takes a request from the address that it came from, before it costs anything.
-    fn take_request(&self, caller: &Caller, peer: Option<Extension<Peer>>) -> Result<(), Refused> {
-        let Some(Extension(peer)) = peer else {
+    pub fn take_request(&self, caller: &Caller, address: Option<IpAddr>) -> Result<(), Refused> {
+        let Some(address) = address else {
             return Ok(());
         };
         let ask = Ask {
             scope: Scope::Address,
-            id: &peer.network(),
+            id: &network(address),
             count: 1,
         };
         self.take(caller, &[ask])
+    }
+
+    /// The events of a body, as far as admission and their sender's rates let them through.
+    pub fn admit(
+        &self,
+        room: &RoomId,
+        caller: &Caller,
+        body: &[u8],
+        idempotency_key: Option<&str>,
+    ) -> Result<Vec<RoomEvent<'static>>, Refused> {
+        let context = Context {
+            room,
+            caller,
+            now_ms: (self.now_ms)(),
+            idempotency_key,
+        };
+        let events = admission::admit(body, context, self.new_id).map_err(rejected)?;
+        self.take_events(caller, &events)?;
+        Ok(events)
+    }
+
+    /// Appends a room's events, with the trace that they belong to; their ids once the log has them.
+    pub async fn append(
+        &self,
+        room: &RoomId,
+        events: &[RoomEvent<'_>],
+        traceparent: Option<Traceparent>,
+    ) -> Result<Vec<EventId>, Refused> {
+        let appended = self.appender.append(room, events, traceparent).await;
+        appended.map_err(not_appended)?;
+        Ok(events.iter().map(|event| event.id).collect())
+    }
+
+    /// Whether the caller may send likes to the room.
+    fn check_likes(&self, room: &RoomId, caller: &Caller) -> Result<(), Refused> {
+        if caller.may_send_to(room) {
+            return Ok(());
+        }
+        let problem = Problem::new(ProblemType::Forbidden);
+        Err(problem.detail(admission::OTHER_ROOMS).into())
+    }
+
+    /// Takes the likes of a body; done once the delta that holds them is in the log.
+    pub async fn like(&self, room: &RoomId, caller: &Caller, body: &[u8]) -> Result<(), Refused> {
+        self.check_likes(room, caller)?;
+        let count = like_count(body)?;
+        let ask = Ask {
+            scope: Scope::Likes,
+            id: author(caller),
+            count: 1,
+        };
+        self.take(caller, &[ask])?;
+        self.likes.add(room, count).await.map_err(not_appended)
     }
 
     /// Takes the events from their author's and their room's rate, all but what any viewer may say from
@@ -153,23 +200,12 @@ async fn post_events<W: LogWriter + Clone + 'static>(
 ) -> Result<Response, Refused> {
     let room = parse_room(&room)?;
     let caller = known(caller)?;
-    ingest.take_request(&caller, peer)?;
+    ingest.take_request(&caller, address(peer))?;
     let body = ingest.bodies.of(&caller).read(&headers, body).await?;
-    let context = Context {
-        room: &room,
-        caller: &caller,
-        now_ms: (ingest.now_ms)(),
-        idempotency_key: idempotency_key(&headers)?,
-    };
-    let events = admission::admit(&body, context, ingest.new_id).map_err(rejected)?;
+    let key = idempotency_key(&headers)?;
+    let events = ingest.admit(&room, &caller, &body, key)?;
     drop(body);
-    ingest.take_events(&caller, &events)?;
-    ingest
-        .appender
-        .append(&room, &events, traceparent(&headers))
-        .await
-        .map_err(not_appended)?;
-    let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+    let ids = ingest.append(&room, &events, traceparent(&headers)).await?;
     Ok(answer::accepted(&ids))
 }
 
@@ -183,20 +219,10 @@ async fn post_likes<W: LogWriter + Clone + 'static>(
 ) -> Result<Response, Refused> {
     let room = parse_room(&room)?;
     let caller = known(caller)?;
-    if !caller.may_send_to(&room) {
-        return Err(Problem::new(ProblemType::Forbidden)
-            .detail(admission::OTHER_ROOMS)
-            .into());
-    }
-    ingest.take_request(&caller, peer)?;
-    let count = like_count(&ingest.bodies.of(&caller).read(&headers, body).await?)?;
-    let ask = Ask {
-        scope: Scope::Likes,
-        id: author(&caller),
-        count: 1,
-    };
-    ingest.take(&caller, &[ask])?;
-    ingest.likes.add(&room, count).await.map_err(not_appended)?;
+    ingest.check_likes(&room, &caller)?;
+    ingest.take_request(&caller, address(peer))?;
+    let body = ingest.bodies.of(&caller).read(&headers, body).await?;
+    ingest.like(&room, &caller, &body).await?;
     Ok((StatusCode::OK, axum::Json(serde_json::json!({}))).into_response())
 }
 
@@ -211,6 +237,10 @@ fn parse_room(name: &str) -> Result<RoomId, Refused> {
 fn known(caller: Option<Extension<Caller>>) -> Result<Caller, Refused> {
     let unknown = || Refused::from(Problem::new(ProblemType::Unauthenticated));
     caller.map(|Extension(caller)| caller).ok_or_else(unknown)
+}
+
+fn address(peer: Option<Extension<Peer>>) -> Option<IpAddr> {
+    peer.map(|Extension(Peer(address))| address)
 }
 
 /// Whose rate it is.

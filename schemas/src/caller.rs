@@ -1,6 +1,7 @@
 //! Who asks, in which role.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::RoomId;
 use crate::event::User;
@@ -59,6 +60,10 @@ impl fmt::Display for Role {
 #[derive(Debug, Clone, Copy)]
 pub struct PrivateReads;
 
+/// Among a request's extensions: the address that it came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
 /// Who asks. Made by the one that verified it, handed to everyone who decides by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -68,6 +73,8 @@ pub struct Caller {
     pub user: Option<User<'static>>,
     /// The rooms that the caller is restricted to; `None` where it is not.
     pub rooms: Option<Vec<RoomId>>,
+    /// Until when this holds, milliseconds since 1970 UTC; `None` where it does not end.
+    pub expires_at: Option<i64>,
 }
 
 impl Caller {
@@ -78,6 +85,17 @@ impl Caller {
             roles: vec![Role::Backend, Role::Operator],
             user: None,
             rooms: None,
+            expires_at: None,
+        }
+    }
+
+    /// Somebody of whom nothing is known: who may do nothing that needs a role or a name.
+    pub fn unknown() -> Self {
+        Self {
+            roles: Vec::new(),
+            user: None,
+            rooms: None,
+            expires_at: None,
         }
     }
 

@@ -21,7 +21,7 @@ pub mod settled;
 pub mod state;
 pub mod traceparent;
 
-pub use caller::{Caller, PrivateReads, Role};
+pub use caller::{Caller, Peer, PrivateReads, Role};
 pub use control::SlotControl;
 pub use event::{Body, RoomEvent};
 pub use ids::{Cursor, EventId, Generation, RoomId, Seq, Slot, UserHash};

@@ -307,6 +307,16 @@ impl Problem {
         serde_json::to_vec(self).expect("a problem has string keys only")
     }
 
+    /// The problem as a message of its own, where there are no headers: with `retry_after_s` among its
+    /// members.
+    pub fn to_message(&self) -> String {
+        let mut problem = serde_json::to_value(self).expect("a problem has string keys only");
+        if let Some(seconds) = self.retry_after_s {
+            problem["retry_after_s"] = seconds.into();
+        }
+        problem.to_string()
+    }
+
     /// The answer's headers, names in lower case.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![("content-type", CONTENT_TYPE.to_owned())];

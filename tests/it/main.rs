@@ -37,6 +37,7 @@ mod stack;
 mod stalled;
 mod statuses;
 mod stopped;
+mod streams;
 mod tidy;
 mod transfer;
 mod verdicts;

@@ -46,6 +46,8 @@ fn the_server_does_what_the_document_says() {
         .arg(format!("{}/openapi.json", server.url()))
         .args(["--phases", "examples,coverage,fuzzing,stateful"])
         .args(["--checks", "all"])
+        // Their answers have no end.
+        .args(["--exclude-path-regex", "/(stream|socket)$"])
         .args(["--seed", &size("XTASK_SCHEMATHESIS_SEED", SEED).to_string()])
         .args([
             "--max-examples",

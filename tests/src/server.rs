@@ -295,13 +295,14 @@ impl Server {
         assert_eq!(code, Some(0), "{told}{complained}");
     }
 
-    /// Every event of a room, page by page from its first, at full density.
+    /// Every event of a room, page by page from its first, at full density: once the server is not too
+    /// loaded for that.
     pub fn events(&self, room: &str) -> Vec<Value> {
         let mut events = Vec::new();
         let mut cursor = "0".to_owned();
         loop {
             let path = format!("/v1/rooms/{room}/events?after={cursor}&limit=500&density=full");
-            let mut page = self.get(&path);
+            let mut page = self.get_when_served(&path);
             let Value::Array(part) = page["events"].take() else {
                 panic!("a page has events")
             };
@@ -313,6 +314,23 @@ impl Server {
                 .as_str()
                 .expect("a page has a cursor")
                 .to_owned();
+        }
+    }
+
+    /// What the server answers to a GET, once it is not overloaded.
+    fn get_when_served(&self, path: &str) -> Value {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let request = ureq::get(format!("{}{path}", self.public)).config();
+            let request = request.http_status_as_error(false).build();
+            let mut answer = request.call().expect("an answer");
+            let told: Value = answer.body_mut().read_json().expect("an answer is JSON");
+            if answer.status() == 200 {
+                return told;
+            }
+            let is_overloaded = told["type"] == "urn:danmu:problem:overloaded";
+            assert!(is_overloaded && Instant::now() < deadline, "{path}: {told}");
+            std::thread::sleep(READY_ASKED_EVERY);
         }
     }
 

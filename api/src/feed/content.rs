@@ -20,7 +20,7 @@ use crate::answer::Refused;
 use crate::overlay::{self, Overlay};
 use crate::overview;
 use crate::pace::{Density, Pace};
-use crate::page::{self, From, Place, Question, Span};
+use crate::page::{self, From, Page, Place, Question, Span};
 use crate::totals::write_totals;
 
 /// The most pages of a room that are kept.
@@ -47,14 +47,6 @@ pub(crate) struct Content {
     bytes_max: usize,
     pages: HashMap<Question, Page>,
     pages_bytes: usize,
-}
-
-/// An answer, ready to be sent.
-#[derive(Debug, Clone)]
-pub(crate) struct Page {
-    pub(crate) body: Bytes,
-    /// Whether there is nothing in it that the asker did not have.
-    pub(crate) is_empty: bool,
 }
 
 /// What a question finds here.
@@ -255,16 +247,12 @@ impl Content {
             span.to = self.events.reach(span.begin, paced.limit.into(), density);
         }
         let sight = (question.view, density);
-        let body = page::write(self.place(room, pace), question, span, |out| {
+        let page = page::write(self.place(room, pace), question, span, |out| {
             match span.begin < span.to {
                 true => self.events.write(span.begin, span.to, sight, out),
                 false => 0,
             }
         });
-        let page = Page {
-            body: body.into(),
-            is_empty: span.is_empty(),
-        };
         self.keep(*question, page.clone());
         Ok(Found::Page(page))
     }

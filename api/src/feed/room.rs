@@ -13,10 +13,10 @@ use danmu_schemas::problem::{Problem, ProblemType};
 use danmu_schemas::{EventId, Position, RoomId};
 use tokio::sync::watch;
 
-use super::content::{Content, Found, News, Page};
+use super::content::{Content, Found, News};
 use crate::answer::Refused;
 use crate::older::Older;
-use crate::page::Question;
+use crate::page::{Page, Question};
 
 /// A room and everything that its readers share.
 #[derive(Debug)]

@@ -4,17 +4,20 @@ mod events;
 mod replays;
 mod rooms;
 
+use danmu_schemas::RoomId;
 use danmu_schemas::description::{
-    Answer, AnySchema, Described, cursor, document, integer, list, path, query, reference, room,
-    word,
+    Answer, AnySchema, Described, cursor, document, header, integer, list, path, query, reference,
+    room, text, word,
 };
 use danmu_schemas::problem::ProblemType;
 use serde_json::{Value, json};
 use utoipa::openapi::{OpenApi, Required, schema::Object};
 
-use super::parameters::{BEHIND_MAX, IDS_MAX, LIMIT_DEFAULT, LIMIT_MAX, PART_MAX, WAIT_S_MAX};
+use super::parameters::{
+    BEHIND_MAX, DEVICE_BYTES_MAX, IDS_MAX, LIMIT_DEFAULT, LIMIT_MAX, PART_MAX, WAIT_S_MAX,
+};
 use crate::export::Format;
-use crate::pace::{HIGH_PER_S, LOW_PER_S, NORMAL_PER_S, Wanted};
+use crate::pace::{HIGH_PER_S, LOW_PER_S, Level, NORMAL_PER_S, Wanted};
 
 const ROOM: &str = "/v1/rooms/{room}";
 const BROADCAST: &str = "/v1/rooms/{room}/broadcasts/{broadcast}";
@@ -100,6 +103,65 @@ pub(super) fn events() -> Described {
         .parameter(view())
         .answers(Answer::json("A page.", "Page", example))
         .problems(&[ProblemType::RoomReplaced, ProblemType::HistoryBehind, ProblemType::Overloaded])
+}
+
+/// `GET …/stream`.
+pub(super) fn stream() -> Described {
+    of_room(&format!("{ROOM}/stream"), "streamEvents", "live")
+        .says(
+            "Streams a room as server-sent events",
+            "Each message is a `Page` without `poll_after_ms`, its `id` the cursor after it; without `after`, \
+             the newest page comes first. `Last-Event-ID` goes before `after`. A comment line comes every \
+             15 s. A reader that was at the head and falls more than 1,000 events behind skips forward, with \
+             what it skipped withheld. `event: problem` has a `Problem`: after `room-replaced` the stream \
+             goes on in the new numbering. `event: end` comes last, with the close code of a socket: \
+             `{\"code\":4503,\"reason\":…}`.",
+        )
+        .parameter(after())
+        .parameter(density())
+        .parameter(header("Last-Event-ID", "What the client has.", reference("Cursor")))
+        .answers(Answer::text("Messages, without end.", &["text/event-stream"]))
+        .problems(&[ProblemType::HistoryBehind, ProblemType::Overloaded])
+}
+
+/// `GET …/socket`.
+pub(super) fn socket() -> Described {
+    of_room(&format!("{ROOM}/socket"), "openSocket", "live")
+        .says(
+            "Opens a WebSocket to a room",
+            "Subprotocol `danmu.v1.json`; each message is one JSON object. From the server: \
+             `{\"hello\":{\"cursor\":…,\"head\":…,\"now_at\":…}}` first, what comes after its cursor follows; a \
+             `Page` without `poll_after_ms` at each flush; `{\"ping\":now_at}` every 25 s; \
+             `{\"accepted\":[ids]}` or `{\"problem\":Problem}` for each message of the client, in order; \
+             `{\"verdict\":Verdict}` for each event that it sent. From the client, each at most 16 KiB: \
+             `{\"type\":\"event\",\"event\":SentEvent}`, `{\"type\":\"like\",\"count\":3}`, \
+             `{\"type\":\"auth\",\"token\":…}`, which also renews. The rules of a request over HTTP hold for \
+             each. A socket is closed with 4400 where the client does not keep to the protocol, 4401 when its \
+             token ends, 4408 when it does not take a frame within 10 s, 4429 after more than 200 messages \
+             in 10 s, 4503 when the server stops or cannot read the room: come back with jitter.",
+        )
+        .parameter(after())
+        .parameter(density())
+        .answers(Answer::text("Never: the answer is a 101, or a problem.", &["text/plain"]))
+        .problems(&[ProblemType::Forbidden])
+}
+
+/// `GET /v1/connect`.
+pub(super) fn connect() -> Described {
+    let room = RoomId::parse("demo").expect("a name");
+    let example = super::connect::advised(&room, Level::Rest);
+    Described::get("/v1/connect", "connect", "live")
+        .says(
+            "Tells how to connect to a room",
+            "The best way comes first; after `attempts` failures in a row take the next one, with a growing \
+             pause between two, give or take half of it.",
+        )
+        .parameter(query("room", "Which room.", reference("RoomName")).required(Required::True))
+        .parameter(query("device", "What kind of client asks.", device()))
+        .parameter(query("version", "Which version of it.", device()))
+        .answers(Answer::json("How to connect.", "Connect", example))
+        .public_read()
+        .problems(&[ProblemType::InvalidRoom])
 }
 
 /// `GET …/verdicts`.
@@ -223,6 +285,18 @@ fn of_broadcast(of: &str, operation_id: &str) -> Described {
 fn limit(of: &str) -> utoipa::openapi::path::ParameterBuilder {
     let limit = defaulting(integer("", 1..=LIMIT_MAX), json!(LIMIT_DEFAULT));
     query("limit", &format!("The most {of}."), limit)
+}
+
+fn after() -> utoipa::openapi::path::ParameterBuilder {
+    let about = "What the client has; `0` for the first event.";
+    query("after", about, reference("Cursor"))
+}
+
+/// What a client calls itself.
+fn device() -> AnySchema {
+    let mut device = text("");
+    device.max_length = Some(DEVICE_BYTES_MAX);
+    device.into()
 }
 
 fn density() -> utoipa::openapi::path::ParameterBuilder {

@@ -13,7 +13,7 @@ use crate::answer::Refused;
 use crate::export::Format;
 use crate::overlay::View;
 use crate::pace::{Level, Wanted};
-use crate::page::{From, Question};
+use crate::page::{Form, From, Question};
 
 /// The most events in a page.
 pub(crate) const LIMIT_MAX: u16 = 500;
@@ -23,6 +23,8 @@ pub(crate) const LIMIT_DEFAULT: u16 = 100;
 pub(super) const WAIT_S_MAX: u64 = 30;
 /// The most ids in one question for verdicts.
 pub(super) const IDS_MAX: usize = 50;
+/// The longest name of a device, or of its version, in bytes.
+pub(super) const DEVICE_BYTES_MAX: usize = 64;
 /// The latest part of a manifest that may be asked for: more than any show lasts.
 pub(super) const PART_MAX: i64 = 10_000;
 /// The furthest behind a room's head: more than any room has events.
@@ -58,11 +60,12 @@ impl Asked {
             view,
             density,
             level,
+            form: Form::Poll,
         };
         Ok((question, self.wait()?))
     }
 
-    fn density(&self) -> Result<Wanted, Refused> {
+    pub(super) fn density(&self) -> Result<Wanted, Refused> {
         let known = Wanted::parse(self.text("density")?.unwrap_or("auto"));
         known.ok_or_else(|| {
             let names = Wanted::NAMES.join(", ");
@@ -137,6 +140,22 @@ impl Asked {
     pub(super) fn format(&self) -> Result<Format, Refused> {
         let format = Format::parse(self.text("format")?.unwrap_or("jsonl"));
         format.ok_or_else(|| Refused::bad_request("format is jsonl, xml or ass"))
+    }
+
+    /// Which room a client wants to connect to; its kind and version are taken and change nothing.
+    pub(super) fn room(&self) -> Result<RoomId, Refused> {
+        for name in ["device", "version"] {
+            if self
+                .text(name)?
+                .is_some_and(|text| text.len() > DEVICE_BYTES_MAX)
+            {
+                return Err(Refused::bad_request(format!("{name} has at most 64 bytes")));
+            }
+        }
+        match self.text("room")? {
+            Some(room) => super::parse_room(room),
+            None => Err(Refused::bad_request("room is missing")),
+        }
     }
 
     /// Which live rooms: those after a room, by name.

@@ -10,6 +10,7 @@ fn span(from: From, limit: u16, behind_max: Option<u64>, head: u64) -> Option<(u
         view: View::Public,
         density: Wanted::Auto,
         level: Level::Rest,
+        form: Form::Poll,
     };
     let span = question.span(GENERATION, Seq(head)).ok()?;
     Some((span.from.0, span.begin.0, span.to.0))

@@ -61,7 +61,8 @@ export class Player {
   play(): void {
     this.#wantsToPlay = true;
     if (this.position >= this.replay.to) void this.seek(this.replay.from);
-    else this.#clock.play();
+    // Where it waits, it plays once what it waits for is there.
+    else if (this.#waits === undefined) this.#clock.play();
   }
 
   pause(): void {

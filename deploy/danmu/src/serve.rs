@@ -2,7 +2,8 @@
 //!
 //! `run` is the whole of it, given its listeners, its engines and its stop: it opens the engines, starts
 //! the loops and answers on both listeners. A stop goes the way of the events: not ready, no new
-//! connections, what was accepted is finished, the loops checkpoint, the log is sealed.
+//! connections, what was accepted is finished, streams and sockets are closed with a reason, the loops
+//! checkpoint, the log is sealed.
 
 mod accept;
 mod admin;
@@ -10,6 +11,8 @@ mod answers;
 mod command;
 mod document;
 mod key_set;
+mod lag;
+mod load;
 mod loops;
 mod metrics;
 mod projecting;
@@ -20,6 +23,7 @@ mod sweep;
 mod tests;
 mod trim;
 mod verify;
+mod write_side;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,11 +48,13 @@ use answers::Answers;
 pub use command::{Bound, ServeArgs, command, finish, signalled};
 use document::documented;
 use key_set::KeySetFile;
+use load::Loads;
 use loops::Loops;
 use metrics::{Gauges, Metrics, connections};
 use readiness::{Readiness, gated};
 use requests::{counted, counted_ready};
 use verify::Verifications;
+use write_side::Handover;
 
 /// How long likes are summed.
 const LIKES_FLUSH_AFTER: Duration = Duration::from_millis(200);
@@ -88,7 +94,13 @@ pub async fn run(
     let gauges = metrics.measuring(|| Gauges::new(&engines, &standings));
     let verifications = Verifications::new(&engines, stop.clone());
     let ingest = ingest(&engines, &options);
-    let api = api(&engines, &options, &stop);
+    let handover = Handover {
+        ingest: ingest.clone(),
+        identity: identity.clone(),
+        now_ms,
+    };
+    let api = metrics.measuring(|| api(&engines, &options, handover, &stop));
+    let loads = metrics.measuring(|| Loads::new(engines.log.clone(), standings.windows.clone()));
     let mut routes = OpenApiRouter::new();
     if let Some(ingest) = &ingest {
         routes = routes.merge(danmu_ingest::router(Arc::clone(ingest)));
@@ -103,6 +115,10 @@ pub async fn run(
     let router = guarded(routes, identity, &options.access, readiness.clone())?;
     let router = metrics.measuring(|| counted(router));
     let answers = metrics.measuring(|| answers(router, api.clone(), &options.access));
+    if let Some(api) = api.clone() {
+        let tell = loads.tell(move |level| api.set_level(level), now_ms, stop.clone());
+        followers.spawn(tell);
+    }
     let admin_stop = CancellationToken::new();
     let admin_router = admin::router(Admin {
         readiness,
@@ -174,12 +190,17 @@ fn ingest(engines: &Engines, options: &Options) -> Option<Arc<Ingest<Log>>> {
 fn api(
     engines: &Engines,
     options: &Options,
+    handover: Handover,
     stop: &CancellationToken,
 ) -> Option<Api<Windows, History>> {
     let stores = engines.windows.clone().zip(engines.history_reader());
     let (windows, history) = stores.filter(|_| options.roles.has(Role::Api))?;
-    let limits = FeedLimits::default();
-    Some(Api::new(windows, history, limits, stop.clone()))
+    let options = danmu_api::Options {
+        limits: FeedLimits::default(),
+        writes: Arc::new(handover),
+        now_ms,
+    };
+    Some(Api::new(windows, history, options, stop.clone()))
 }
 
 /// What stands before the public routes: which pages may ask, whether there is an answer yet, who calls.

@@ -177,6 +177,8 @@ pub struct Figures {
     pub waiting_records: usize,
     /// Their bytes.
     pub waiting_bytes: usize,
+    /// How much of the queue they take, of its records or its bytes, whichever is more.
+    pub queue_percent: u64,
 }
 
 /// An open log; clones are handles to the same one.
@@ -288,6 +290,7 @@ impl EmbeddedLog {
             bytes: self.inner.durable.bytes(),
             waiting_records,
             waiting_bytes,
+            queue_percent: self.inner.queue.percent(waiting_records, waiting_bytes),
         }
     }
 

@@ -250,6 +250,7 @@ mod tests {
             user: None,
             roles: roles.to_vec(),
             rooms: None,
+            expires_at: None,
         };
         let viewers = bodies.of(&caller(&[Role::Viewer]));
         let _crowd = viewers.take(HELD_BYTES_MAX / 2).expect("all of theirs");

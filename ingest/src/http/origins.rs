@@ -2,8 +2,8 @@
 //!
 //! A browser lets a page read an answer only if the answer names the page's origin, and asks first
 //! (a preflight) before it sends JSON or a token. A write from a page that is not listed is refused here
-//! as well, because a browser sends some requests without asking; a client that is no browser sends no
-//! `Origin`. Reads need no header that would make a browser ask.
+//! as well, and a socket of one, because a browser sends some requests without asking; a client that is
+//! no browser sends no `Origin`. Reads need no header that would make a browser ask.
 
 use std::sync::Arc;
 
@@ -128,10 +128,15 @@ async fn share(State(origins): State<Origins>, request: Request, next: Next) -> 
     response
 }
 
+/// Whether it writes, or opens a socket, over which a page could write and read: browsers ask nobody
+/// before they open one.
+fn may_write_by(request: &Request) -> bool {
+    *request.method() == Method::POST || request.headers().contains_key(header::UPGRADE)
+}
+
 fn is_foreign_write(origins: &Origins, request: &Request, origin: Option<&HeaderValue>) -> bool {
     let host = request.headers().get(header::HOST);
-    *request.method() == Method::POST
-        && origin.is_some_and(|origin| !origins.may_write(origin, host))
+    may_write_by(request) && origin.is_some_and(|origin| !origins.may_write(origin, host))
 }
 
 fn foreign() -> Response {

@@ -235,6 +235,7 @@ fn caller(role: Role) -> Caller {
             ext: Vec::new(),
         }),
         rooms: None,
+        expires_at: None,
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn caller(claims: Map<String, Value>, now_ms: i64) -> Result<Caller, 
             ext: fields.ext("ext"),
         }),
         rooms: fields.list("rooms", |name| RoomId::parse(name).ok()),
+        expires_at: Some(expires_at + LEEWAY_MS),
     };
     findings.into_result().map_err(unusable)?;
     if expires_at + LEEWAY_MS <= now_ms {

@@ -79,6 +79,13 @@ fn problem() -> AnySchema {
             ),
         )
         .may("cursor", reference("Cursor"))
+        .may(
+            "retry_after_s",
+            integer(
+                "In streams and sockets: seconds until one may try again. Elsewhere the header tells.",
+                0..=i64::from(u32::MAX),
+            ),
+        )
         .end()
 }
 

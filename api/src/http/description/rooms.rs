@@ -13,6 +13,7 @@ pub(super) fn schemas() -> Vec<(&'static str, AnySchema)> {
     vec![
         ("Page", page()),
         ("Withheld", withheld()),
+        ("Connect", connect()),
         (
             "Sums",
             Fields::of("Sums of events; likes and gifts by their counts.")
@@ -50,7 +51,35 @@ fn page() -> AnySchema {
         .need("head", counted("The last seq of the room."))
         .may("withheld", reference("Withheld"))
         .need("totals", reference("Totals"))
-        .need("poll_after_ms", counted("When to ask again, give or take 10 %; 0 where there is more already."))
+        .may("poll_after_ms", counted("When to ask again, give or take 10 %; 0 where there is more already. Not in streams."))
+        .end()
+}
+
+fn connect() -> AnySchema {
+    let ways = ["socket", "stream", "poll"];
+    let urls = ways.iter().fold(
+        Fields::of("Where each way is, as absolute paths."),
+        |urls, way| urls.need(way, text("")),
+    );
+    let backoff = Fields::of("How a client comes back.")
+        .need("min_ms", counted("The first pause."))
+        .need("max_ms", counted("The longest one."))
+        .need(
+            "attempts",
+            counted("How many before the next way is taken."),
+        )
+        .end();
+    Fields::of("How a client should connect.")
+        .need("transports", list("The best way first.", word("", &ways)))
+        .need("urls", urls.end())
+        .need("backoff", backoff)
+        .need(
+            "rule",
+            word(
+                "Why: `load` where the server is at its limit.",
+                &["default", "load"],
+            ),
+        )
         .end()
 }
 

@@ -313,7 +313,7 @@ async fn what_left_the_window_comes_from_the_history() {
     let cold = Api::new(
         server.windows.clone(),
         server.api.history.clone(),
-        FeedLimits::default(),
+        read_only(FeedLimits::default()),
         server.stop.clone(),
     );
     let cold = axum::Router::from(router(cold));

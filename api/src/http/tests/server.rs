@@ -12,12 +12,15 @@ use danmu_projections::{
 };
 use danmu_schemas::event::{Body, Comment, Delete, Likes, Style, Target, User};
 use danmu_schemas::{Caller, EventId, LogIdentity, Position, Role, RoomEvent, RoomId, Slot, codec};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 use tower::ServiceExt;
 
 use super::super::*;
+use crate::Said;
 
 /// When the first thing happens, by the log's clock.
 pub const BEGIN_AT: i64 = 1_763_950_000_000;
@@ -57,6 +60,28 @@ pub struct Happening {
 pub enum Kept {
     Everywhere,
     InWindows,
+}
+
+/// Takes nothing.
+struct ReadOnly;
+
+impl WriteSide for ReadOnly {
+    fn say(&self, _: Speaker, _: Said) -> BoxFuture<'_, Result<Vec<EventId>, Problem>> {
+        async { Err(Problem::new(ProblemType::NotFound)) }.boxed()
+    }
+
+    fn caller(&self, _: &str) -> Result<Caller, Problem> {
+        Err(Problem::new(ProblemType::InvalidToken))
+    }
+}
+
+/// A read side without a write side.
+pub fn read_only(limits: FeedLimits) -> Options {
+    Options {
+        limits,
+        writes: Arc::new(ReadOnly),
+        now_ms: || BEGIN_AT,
+    }
 }
 
 /// A host's event, with an id of its own.
@@ -122,7 +147,12 @@ impl Server {
             events_max: 1_000,
         };
         let stop = CancellationToken::new();
-        let api = Api::new(windows.clone(), history.clone(), feed_limits, stop.clone());
+        let api = Api::new(
+            windows.clone(),
+            history.clone(),
+            read_only(feed_limits),
+            stop.clone(),
+        );
         let writer = Writer {
             live: Windows::new(windows.clone(), history, log.clone(), options),
             past: HistoryWriter::new(store.clone(), log),

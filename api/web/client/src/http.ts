@@ -28,7 +28,7 @@ export class Problem extends Error {
   }
 
   /** Of a problem's body, however it came. */
-  static of(body: ProblemBody, retryAfterMs?: number): Problem {
+  static of(body: ProblemBody, retryAfterMs = inMs(body.retry_after_s)): Problem {
     const kind = body.type.startsWith(PROBLEM_PREFIX) ? body.type.slice(PROBLEM_PREFIX.length) : body.type;
     return new Problem(kind, body.status, retryAfterMs, body, body.detail ?? body.title);
   }
@@ -180,9 +180,13 @@ function viewed(view: View): { view?: View } {
   return view === "live" ? { view } : {};
 }
 
+function inMs(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : seconds * 1_000;
+}
+
 async function problemOf(response: Response): Promise<Problem> {
   const seconds = Number(response.headers.get("retry-after") ?? Number.NaN);
-  const retryAfterMs = Number.isFinite(seconds) ? seconds * 1_000 : undefined;
+  const retryAfterMs = Number.isFinite(seconds) ? inMs(seconds) : undefined;
   try {
     return Problem.of((await response.json()) as ProblemBody, retryAfterMs);
   } catch {

@@ -4,6 +4,8 @@ import { endedBy, pause, type Ended, type Link, type Transport } from "./transpo
 
 /** How much of the server's pace is left to chance, so that viewers do not ask in step. */
 const JITTER = 0.1;
+/** The pace where an answer names none. */
+const PACE_MS = 2_000;
 /** The most events in a page. */
 const PAGE_LEN = 200;
 
@@ -22,7 +24,7 @@ export class Poll implements Transport {
         link.opened();
         link.page(page);
         if ((link.until() ?? Number.POSITIVE_INFINITY) <= Date.now()) break;
-        await pause(page.poll_after_ms * (1 + JITTER * this.#random()), link.signal);
+        await pause((page.poll_after_ms ?? PACE_MS) * (1 + JITTER * this.#random()), link.signal);
       }
       return { how: "done" };
     } catch (error) {

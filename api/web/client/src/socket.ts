@@ -7,21 +7,13 @@
  */
 import { Problem, roomPath } from "./http.ts";
 import type { Page, ProblemBody, Verdict } from "./model.ts";
-import { endedBy, type Ended, type Link, type Transport } from "./transport.ts";
+import { endedBy, endedByCode, type Ended, type Link, type Transport } from "./transport.ts";
 
 const SUBPROTOCOL = "danmu.v1.json";
 /** How long the server may be silent. */
 const SILENT_MS_MAX = 60_000;
 /** How long a connection may take to open. */
 const OPEN_MS_MAX = 10_000;
-/** The longest wait, drawn evenly, of one who is asked to come back with jitter. */
-const COME_BACK_MS_MAX = 5_000;
-/** How long one waits who asked for too much. */
-const WAIT_MS = 10_000;
-
-/** Why the server closes. */
-const CLOSED = { RENEW_TOKEN: 4401, TOO_SLOW: 4408, WAIT: 4429, COME_BACK: 4503 } as const;
-
 interface Frame extends Partial<Page> {
   hello?: { cursor: string; head: number; now_at: number };
   ping?: number;
@@ -65,23 +57,8 @@ export class Socket implements Transport {
           end({ how: "lost" });
         }
       };
-      socket.onclose = ({ code }) => end(this.#closed(code));
+      socket.onclose = ({ code }) => end(endedByCode(code, this.#random));
     });
-  }
-
-  #closed(code: number): Ended {
-    switch (code) {
-      case CLOSED.RENEW_TOKEN:
-        return { how: "forbidden" };
-      case CLOSED.TOO_SLOW:
-        return { how: "sent-away", after_ms: 0 };
-      case CLOSED.WAIT:
-        return { how: "lost", after_ms: WAIT_MS };
-      case CLOSED.COME_BACK:
-        return { how: "sent-away", after_ms: COME_BACK_MS_MAX * this.#random() };
-      default:
-        return { how: "lost" };
-    }
   }
 }
 

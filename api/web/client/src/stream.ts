@@ -1,13 +1,18 @@
 /** Server-sent events: pages over one answer that does not end. */
 import { Problem, roomPath } from "./http.ts";
 import type { Page, ProblemBody } from "./model.ts";
-import { endedBy, type Ended, type Link, type Transport } from "./transport.ts";
+import { endedBy, endedByCode, type Ended, type Link, type Transport } from "./transport.ts";
 
 /** A stream says something every 15 s; one that is silent for three times that is dead. */
 const SILENT_MS_MAX = 45_000;
 
 export class Stream implements Transport {
   readonly name = "stream";
+  readonly #random: () => number;
+
+  constructor(random: () => number = Math.random) {
+    this.#random = random;
+  }
 
   run(link: Link): Promise<Ended> {
     if (typeof EventSource === "undefined") return Promise.resolve({ how: "lost" });
@@ -44,6 +49,10 @@ export class Stream implements Transport {
       source.addEventListener("problem", (message) => {
         const body = JSON.parse((message as MessageEvent<string>).data) as ProblemBody;
         end(endedBy(Problem.of(body)));
+      });
+      source.addEventListener("end", (message) => {
+        const { code } = JSON.parse((message as MessageEvent<string>).data) as { code: number };
+        end(endedByCode(code, this.#random));
       });
       // The browser would try again by itself; when and with which transport is not its to decide.
       source.onerror = () => end({ how: "lost" });

@@ -56,6 +56,29 @@ export function endedBy(problem: Problem): Ended {
     : { how: "lost", problem, after_ms: problem.retryAfterMs };
 }
 
+/** The longest wait, drawn evenly, of one who is asked to come back with jitter. */
+const COME_BACK_MS_MAX = 5_000;
+/** How long one waits who asked for too much. */
+const WAIT_MS = 10_000;
+/** Why a server closes a long connection: a socket's codes, which a stream tells in its last message. */
+const CLOSED = { RENEW_TOKEN: 4401, TOO_SLOW: 4408, WAIT: 4429, COME_BACK: 4503 } as const;
+
+/** How a server's code ends a transport. */
+export function endedByCode(code: number, random: () => number): Ended {
+  switch (code) {
+    case CLOSED.RENEW_TOKEN:
+      return { how: "forbidden" };
+    case CLOSED.TOO_SLOW:
+      return { how: "sent-away", after_ms: 0 };
+    case CLOSED.WAIT:
+      return { how: "lost", after_ms: WAIT_MS };
+    case CLOSED.COME_BACK:
+      return { how: "sent-away", after_ms: COME_BACK_MS_MAX * random() };
+    default:
+      return { how: "lost" };
+  }
+}
+
 /** Waits; ends early when the signal does. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

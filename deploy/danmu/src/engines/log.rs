@@ -32,6 +32,8 @@ pub struct Figures {
     pub waiting_records: usize,
     /// Their bytes.
     pub waiting_bytes: usize,
+    /// How much of the log's queue they take; 0 where that is not this process's to tell.
+    pub queue_percent: u64,
 }
 
 /// A topic, and who this process is among its readers.
@@ -158,6 +160,7 @@ impl Log {
                     disk_bytes: Some(figures.bytes),
                     waiting_records: figures.waiting_records,
                     waiting_bytes: figures.waiting_bytes,
+                    queue_percent: figures.queue_percent,
                 }
             }
             #[cfg(feature = "cluster")]
@@ -167,6 +170,7 @@ impl Log {
                     disk_bytes: None,
                     waiting_records,
                     waiting_bytes,
+                    queue_percent: 0,
                 }
             }
         }

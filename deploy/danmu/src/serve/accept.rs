@@ -19,7 +19,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::response::IntoResponse;
-use danmu_ingest::http::{Peer, Refused};
+use danmu_ingest::http::Refused;
+use danmu_schemas::Peer;
 use danmu_schemas::problem::{Problem, ProblemType};
 use http_body_util::Either;
 use hyper::body::Incoming;
@@ -33,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use explained::Explained;
-use places::Places;
+use places::{Place, Places};
 use turned_away::TurnedAway;
 use unread::Unread;
 
@@ -124,9 +125,8 @@ pub async fn accept(
         // Asked at each wake: what all connections shared, their threads would contend for.
         let (stop, cut_off) = (stop.child_token(), cut_off.child_token());
         tracker.spawn(async move {
-            let served = connection.serve(stream, stop);
+            let served = connection.serve(stream, place, stop);
             cut_off.run_until_cancelled(served).await;
-            drop(place);
         });
     }
     drop(listener);
@@ -155,11 +155,12 @@ struct Connection {
 
 impl Connection {
     /// Answers until the client leaves, or has its answer after `stop`.
-    async fn serve(self, stream: TcpStream, stop: CancellationToken) {
+    async fn serve(self, stream: TcpStream, place: Place, stop: CancellationToken) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without nodelay");
         }
-        let stream = Explained::new(Unread::new(stream, self.bounds.unread_within));
+        let stream = Unread::new(stream, self.bounds.unread_within).holding(place);
+        let stream = Explained::new(stream);
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.bounds.header_within)

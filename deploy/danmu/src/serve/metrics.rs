@@ -5,8 +5,6 @@
 //! those who know; what can be looked up at any moment (sizes, queues, lags) is looked up when somebody
 //! asks, by [`Gauges`]. docs/METRICS.md lists every metric, and a test compares it with what is served.
 
-mod lag;
-
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,7 +16,7 @@ use metrics_exporter_prometheus::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::lag::Lag;
+use super::lag::Lag;
 use super::projecting::Standings;
 use crate::engines::{Engines, History, Log};
 
@@ -90,7 +88,7 @@ pub fn connections(listener: &'static str) -> Gauge {
 pub struct Gauges {
     log: Option<LogGauges>,
     history: Option<(History, Gauge)>,
-    lags: Vec<Lag>,
+    groups: Vec<Group>,
 }
 
 /// How much a log keeps and how much waits for it.
@@ -99,6 +97,13 @@ struct LogGauges {
     bytes: Gauge,
     waiting_records: Gauge,
     waiting_bytes: Gauge,
+}
+
+/// How far behind a loop is.
+struct Group {
+    lag: Lag,
+    records: Gauge,
+    seconds: Gauge,
 }
 
 impl Gauges {
@@ -113,9 +118,9 @@ impl Gauges {
             ("windows", &standings.windows),
             ("history", &standings.history),
         ];
-        let lags = loops.into_iter().filter_map(|(name, standing)| {
-            let log = engines.log.clone()?;
-            Some(Lag::new(name, log, standing.clone()?))
+        let groups = loops.into_iter().filter_map(|(name, standing)| {
+            let lag = Lag::new(engines.log.clone()?, standing.clone()?);
+            Some(Group::new(name, lag))
         });
         Self {
             log: engines.log.clone().map(LogGauges::new),
@@ -123,7 +128,7 @@ impl Gauges {
                 .history
                 .clone()
                 .map(|history| (history, gauge!(HISTORY))),
-            lags: lags.collect(),
+            groups: groups.collect(),
         }
     }
 
@@ -139,8 +144,8 @@ impl Gauges {
                 Err(error) => tracing::warn!(%error, "the history was not measured"),
             }
         }
-        for lag in &self.lags {
-            lag.update(now_ms);
+        for group in &self.groups {
+            group.update(now_ms);
         }
     }
 }
@@ -168,5 +173,25 @@ impl LogGauges {
         }
         self.waiting_records.set(figures.waiting_records as f64);
         self.waiting_bytes.set(figures.waiting_bytes as f64);
+    }
+}
+
+impl Group {
+    fn new(name: &'static str, lag: Lag) -> Self {
+        const RECORDS: &str = "danmu_lag_records";
+        const SECONDS: &str = "danmu_lag_seconds";
+        describe_gauge!(RECORDS, "records of the log that the group has not settled");
+        describe_gauge!(SECONDS, Unit::Seconds, "age of the oldest of them");
+        Self {
+            lag,
+            records: gauge!(RECORDS, "group" => name),
+            seconds: gauge!(SECONDS, "group" => name),
+        }
+    }
+
+    fn update(&self, now_ms: i64) {
+        let behind = self.lag.look(now_ms);
+        self.records.set(behind.records as f64);
+        self.seconds.set(behind.age_ms as f64 / 1_000.0);
     }
 }

@@ -23,10 +23,13 @@ use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_hist
 use super::answers::Ready;
 
 /// What is asked of the server, by method and route: every route of the OpenAPI document.
-const SURFACES: [(Method, &str, &str); 13] = [
+const SURFACES: [(Method, &str, &str); 16] = [
     (Method::POST, "/v1/rooms/{room}/events", "publish"),
     (Method::POST, "/v1/rooms/{room}/likes", "like"),
     (Method::GET, "/v1/rooms/{room}/events", "poll"),
+    (Method::GET, "/v1/rooms/{room}/stream", "stream"),
+    (Method::GET, "/v1/rooms/{room}/socket", "socket"),
+    (Method::GET, "/v1/connect", "connect"),
     (Method::GET, "/v1/rooms/{room}/verdicts", "verdicts"),
     (Method::GET, "/v1/rooms/{room}", "room"),
     (Method::GET, "/v1/rooms/{room}/users", "users"),

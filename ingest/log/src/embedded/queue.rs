@@ -145,6 +145,12 @@ impl Queue {
         (state.records, state.bytes)
     }
 
+    /// How much of the queue so much takes, of its records or its bytes, whichever is more.
+    pub fn percent(&self, records: usize, bytes: usize) -> u64 {
+        let of = |taken: usize, max: usize| (taken * 100 / max.max(1)) as u64;
+        of(records, self.records_max).max(of(bytes, self.bytes_max))
+    }
+
     /// Asks for a trim.
     pub fn trim(&self, partition: Partition, offset: i64) -> Result<Awaited<()>, AppendError> {
         let mut state = self.open()?;

@@ -666,5 +666,6 @@ async fn a_log_tells_when_it_took_a_record_and_how_full_it_is() {
     assert_eq!(log.end_offset(P), 6);
     let full = log.figures();
     assert_eq!((full.waiting_records, full.waiting_bytes), (0, 0));
+    assert_eq!(full.queue_percent, 0);
     assert!(full.bytes > empty.bytes + 450, "{full:?} after {empty:?}");
 }

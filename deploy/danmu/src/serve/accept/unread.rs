@@ -13,10 +13,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::places::Place;
+
 /// A stream whose writes fail where they have made no progress for `within`.
 pub struct Unread<S> {
     stream: S,
     within: Duration,
+    /// Given back with the stream, whoever has that then: a socket has it for longer than HTTP does.
+    place: Option<Place>,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
@@ -26,8 +30,15 @@ impl<S: AsyncWrite + Unpin> Unread<S> {
         Self {
             stream,
             within,
+            place: None,
             waiting: None,
         }
+    }
+
+    /// The same, holding a place for as long as it is there.
+    pub fn holding(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
     }
 
     /// What `write` gives, or the end of patience.

@@ -10,44 +10,44 @@ use std::sync::{Mutex, PoisonError};
 use danmu_processors::Standing;
 use danmu_processors::projector::PartitionStanding;
 use danmu_schemas::Partition;
-use metrics::{Gauge, Unit, describe_gauge, gauge};
 use tokio::sync::watch;
 
 use crate::engines::Log;
 
-/// The lag of a group.
+/// The lag of a group, of which each look remembers what the next one needs.
 pub struct Lag {
     log: Log,
     standing: watch::Receiver<Standing>,
-    records: Gauge,
-    seconds: Gauge,
     /// When each partition was last seen with nothing missing.
     whole_at: Mutex<BTreeMap<Partition, i64>>,
 }
 
+/// What a look finds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Behind {
+    /// Records that the group has not settled.
+    pub records: i64,
+    /// The age of the oldest of them.
+    pub age_ms: i64,
+}
+
 impl Lag {
     /// The lag of the group whose loop stands at `standing`.
-    pub fn new(group: &'static str, log: Log, standing: watch::Receiver<Standing>) -> Self {
-        const RECORDS: &str = "danmu_lag_records";
-        const SECONDS: &str = "danmu_lag_seconds";
-        describe_gauge!(RECORDS, "records of the log that the group has not settled");
-        describe_gauge!(SECONDS, Unit::Seconds, "age of the oldest of them");
+    pub fn new(log: Log, standing: watch::Receiver<Standing>) -> Self {
         Self {
             log,
             standing,
-            records: gauge!(RECORDS, "group" => group),
-            seconds: gauge!(SECONDS, "group" => group),
             whole_at: Mutex::default(),
         }
     }
 
     /// Looks again; `now_ms` is by the log's clock.
-    pub fn update(&self, now_ms: i64) {
+    pub fn look(&self, now_ms: i64) -> Behind {
         let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = self.standing.borrow();
         // Another member may have had it before it comes back.
         whole_at.retain(|partition, _| standing.partitions.contains_key(partition));
-        let (mut records, mut age_ms) = (0, 0);
+        let mut behind = Behind::default();
         for (partition, at) in &standing.partitions {
             let next = at.read_to + 1;
             let Some(end) = self.log.end_offset(*partition) else {
@@ -58,13 +58,13 @@ impl Lag {
                 whole_at.insert(*partition, now_ms);
                 continue;
             }
-            records += missing;
+            behind.records += missing;
             let logged_at = self.log.logged_at(*partition, next);
             let since = logged_at.or(after(at, whole_at.get(partition)));
-            age_ms = age_ms.max(since.map_or(0, |since| now_ms - since));
+            let age_ms = since.map_or(0, |since| now_ms - since);
+            behind.age_ms = behind.age_ms.max(age_ms);
         }
-        self.records.set(records as f64);
-        self.seconds.set(age_ms as f64 / 1_000.0);
+        behind
     }
 }
 
