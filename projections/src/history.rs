@@ -9,6 +9,7 @@
 #[cfg(feature = "cluster")]
 pub mod cql;
 pub mod embedded;
+pub mod lasting;
 pub mod layout;
 pub mod reader;
 pub mod store;
@@ -18,6 +19,7 @@ pub mod writer;
 #[cfg(feature = "cluster")]
 pub use cql::CqlHistory;
 pub use embedded::EmbeddedHistory;
+pub use lasting::Lasting;
 pub use reader::{Broadcast, HeatBucket, HistoryReader, LATER_SEQS, ModerationRow, Tally};
 pub use store::HistoryStore;
 pub use sweep::{Sweep, Swept};

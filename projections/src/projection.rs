@@ -106,6 +106,16 @@ pub struct StoredState {
     pub gift_memory: Vec<Bytes>,
 }
 
+impl Loaded {
+    /// Of a slot that is no longer open, for so many rooms.
+    pub(crate) fn lost(rooms: usize) -> Self {
+        Self {
+            position: None,
+            states: vec![None; rooms],
+        }
+    }
+}
+
 /// What the records after `expected`, up to and with `to`, changed in one slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotStep {

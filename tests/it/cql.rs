@@ -2,6 +2,7 @@
 //! makes the tables.
 
 mod command;
+pub mod horizon;
 pub mod keyspace;
 mod servers;
 

@@ -67,6 +67,8 @@ const KEYS: &[&str] = &[
     "history_password",
     #[cfg(feature = "cluster")]
     "history_password_file",
+    #[cfg(feature = "cluster")]
+    "history_commit_log",
 ];
 /// Variables with our prefix that are not the server's settings.
 const OTHER_VARIABLES: [&str; 2] = ["DANMU_CONFIG", "DANMU_TOKEN"];
@@ -176,7 +178,7 @@ pub struct StoreArgs {
     secrets: SecretArgs,
 }
 
-/// Flags that say what the servers of engines want to know of us.
+/// Flags that say what the servers of engines want to know of us, and we of them.
 #[cfg(feature = "cluster")]
 #[derive(Debug, Clone, Default, clap::Args)]
 struct SecretArgs {
@@ -192,6 +194,9 @@ struct SecretArgs {
     /// The file with that user's password; or DANMU_HISTORY_PASSWORD
     #[arg(long)]
     history_password_file: Option<String>,
+    /// How the history's servers sync what they acknowledge: synced (at once) or periodic [default: synced]
+    #[arg(long)]
+    history_commit_log: Option<String>,
 }
 
 /// Flags of the server, as text: they are understood together with all other sources.
@@ -324,6 +329,10 @@ impl Config {
         put("windows", self.engines.windows.to_string());
         put("history", self.engines.history.to_string());
         put("log_format", self.log_format.as_str().to_owned());
+        #[cfg(feature = "cluster")]
+        if let HistoryUrl::Cql(options) = &self.engines.history {
+            put("history_commit_log", options.commit_log.as_str().to_owned());
+        }
         table.insert("insecure".to_owned(), self.insecure.into());
         self.access.add_to(&mut table);
         table.to_string()
@@ -428,6 +437,11 @@ impl Settings {
             (
                 "history_password_file",
                 &args.stores.secrets.history_password_file,
+            ),
+            #[cfg(feature = "cluster")]
+            (
+                "history_commit_log",
+                &args.stores.secrets.history_commit_log,
             ),
         ];
         for (key, value) in flags {

@@ -20,18 +20,21 @@ use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 
 use super::layout::{self, Family, Key, KeyRange, Table};
-use super::store::{HistoryStore, Order, Purged, Row};
+use super::store::{Durability, HistoryStore, Order, Purged, Row};
 use crate::projection::StoreError;
 
 mod address;
 mod attempts;
 mod check;
+mod durability;
 mod migrate;
+mod servers;
 mod session;
 mod statements;
 
 pub use address::CqlAddress;
 pub use check::{Checked, check};
+pub use durability::CommitLog;
 pub use migrate::migrate;
 pub use session::{CqlCredentials, CqlOptions};
 
@@ -55,6 +58,7 @@ pub struct CqlHistory {
 struct Shared {
     session: Session,
     statements: Statements,
+    commit_log: CommitLog,
     /// Shelves that are in the table of shelves for certain.
     known_shelves: Mutex<HashSet<Key>>,
 }
@@ -68,6 +72,7 @@ impl CqlHistory {
             shared: Arc::new(Shared {
                 session,
                 statements,
+                commit_log: options.commit_log,
                 known_shelves: Mutex::default(),
             }),
         })
@@ -254,6 +259,13 @@ impl HistoryStore for CqlHistory {
     async fn remove(&self, keys: Vec<Key>) -> Result<(), StoreError> {
         let removals = keys.into_iter().map(|key| self.remove_row(key));
         all_of(removals.collect()).await
+    }
+
+    async fn durability(&self) -> Result<Durability, StoreError> {
+        match self.shared.commit_log {
+            CommitLog::Synced => Ok(Durability::Acknowledged),
+            CommitLog::Periodic => durability::of_servers(&self.shared.session).await,
+        }
     }
 
     async fn get(&self, key: Key) -> Result<Option<Row>, StoreError> {

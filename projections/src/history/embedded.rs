@@ -15,7 +15,7 @@ use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode};
 use tokio::sync::oneshot;
 
 use super::layout::{self, Key, KeyRange, Table};
-use super::store::{HistoryStore, Order, Purged, Row};
+use super::store::{Durability, HistoryStore, Order, Purged, Row};
 use crate::projection::StoreError;
 
 mod purge;
@@ -153,6 +153,10 @@ impl HistoryStore for EmbeddedHistory {
 
     async fn remove(&self, keys: Vec<Key>) -> Result<(), StoreError> {
         self.remove_rows(keys)
+    }
+
+    async fn durability(&self) -> Result<Durability, StoreError> {
+        Ok(Durability::Acknowledged)
     }
 
     async fn get(&self, key: Key) -> Result<Option<Row>, StoreError> {

@@ -8,7 +8,7 @@ use danmu_schemas::codec::{self, Datum, DecodeError};
 use danmu_schemas::{LogIdentity, Position, RoomId, Slot};
 
 use super::layout::{self, MemoryKind, just_after};
-use super::store::{HistoryStore, Order, Row};
+use super::store::{Durability, HistoryStore, Order, Row};
 use crate::projection::{StoreError, StoredState};
 
 mod authors;
@@ -54,6 +54,11 @@ impl<S: HistoryStore> HistoryReader<S> {
             log: None,
             authors: Authors::default(),
         }
+    }
+
+    /// When what is read here lasts.
+    pub async fn durability(&self) -> Result<Durability, StoreError> {
+        self.store.durability().await
     }
 
     /// Up to where a slot is complete and durable; `None` where nothing of it ever was.

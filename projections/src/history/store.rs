@@ -3,7 +3,9 @@
 //! A row is a key, a write time and a body. The store compares write times, keeps bytes and finds
 //! altered ones; what keys and bodies mean is in [`super::layout`].
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 use danmu_schemas::RoomId;
@@ -41,17 +43,39 @@ pub enum Purged {
     LeftToOperator,
 }
 
+/// What has to pass until rows that were acknowledged survive a crash of all that keep them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing.
+    Acknowledged,
+    /// Time, in which no server starts anew.
+    Lazy {
+        /// How long what was acknowledged may take to be durable.
+        horizon: Duration,
+        /// Since when the servers run.
+        starts: Starts,
+    },
+}
+
+/// A number for each server by its id, another after each of its starts; `None` for one that cannot be
+/// asked. Two that are equal: no server has started between them.
+pub type Starts = BTreeMap<u128, Option<i32>>;
+
 /// Keeps rows in the order of their keys.
 ///
-/// - `write` returns when the rows are durable; a lower write time never replaces a higher one.
+/// - `write` returns when the rows are acknowledged, which is durable if [`Durability`] says nothing
+///   else; a lower write time never replaces a higher one.
 /// - what is read is what was written, or [`StoreError::Damaged`].
 pub trait HistoryStore: Clone + Send + Sync + 'static {
-    /// Writes rows, all or none where the engine can, durably.
+    /// Writes rows, all or none where the engine can.
     fn write(&self, rows: Vec<Row>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Removes rows of states or of memory that nobody needs any more; may be lost. What is written
     /// again under such a key may stay away.
     fn remove(&self, keys: Vec<Key>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// When rows are durable, and whether servers have started since it was asked last.
+    fn durability(&self) -> impl Future<Output = Result<Durability, StoreError>> + Send;
 
     /// The row of that key.
     fn get(&self, key: Key) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;

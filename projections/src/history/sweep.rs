@@ -5,7 +5,9 @@
 //! a pass that changed a row is followed by another, and only one that finds nothing ends the slot's
 //! turn. A row is rewritten under its own key with its write time plus one, so a processor that settles
 //! it again does not bring it back. The mark moves when the store has also let go of the old values, so
-//! a sweep that was cut off begins again where it was. One step looks at a few rows.
+//! a sweep that was cut off begins again where it was. Where rows are not durable at once, it moves a
+//! horizon after the pass that found nothing, if no server has started since before. One step looks at
+//! a few rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +15,11 @@ use danmu_schemas::chunk::{Packer, Unpacker};
 use danmu_schemas::codec::DecodeError;
 use danmu_schemas::fact::FactBody;
 use danmu_schemas::{Cursor, LogIdentity, Position, RoomId, Slot};
+use tokio::time::Instant;
 
 use super::layout::{self, FactKind, Key, Table};
 use super::reader::{HistoryReader, damaged};
-use super::store::{HistoryStore, Order, Purged, Row};
+use super::store::{Durability, HistoryStore, Order, Purged, Row};
 use crate::erasures::{self, Erasures};
 use crate::projection::StoreError;
 
@@ -52,6 +55,10 @@ pub struct Sweep<S> {
     unmarked: BTreeSet<Slot>,
     /// Whether a row was rewritten since the last purge.
     is_dirty: bool,
+    /// The store's, as it was before the first pass since the last purge.
+    durability: Option<Durability>,
+    /// When all that the passes saw is durable.
+    durable_at: Option<Instant>,
 }
 
 /// What a step has left to do.
@@ -92,6 +99,8 @@ impl<S: HistoryStore> Sweep<S> {
             swept: BTreeMap::new(),
             unmarked: BTreeSet::new(),
             is_dirty: false,
+            durability: None,
+            durable_at: None,
         }
     }
 
@@ -128,12 +137,16 @@ impl<S: HistoryStore> Sweep<S> {
             self.swept.insert(pass.slot, pass.to);
             self.unmarked.insert(pass.slot);
         }
+        if let Some(Durability::Lazy { horizon, .. }) = self.durability {
+            self.durable_at = Some(Instant::now() + horizon);
+        }
         Ok(Swept::More)
     }
 
-    /// Whether old values of swept rows may still be on the disk.
+    /// Whether old values of swept rows may still be on the disk, and the new ones are durable.
     pub fn owes_purge(&self) -> bool {
-        self.is_dirty || !self.unmarked.is_empty()
+        let is_durable = self.durable_at.is_none_or(|at| at <= Instant::now());
+        is_durable && (self.is_dirty || !self.unmarked.is_empty())
     }
 
     /// Has the store let go of old values, as far as it can, and keeps how far the slots are swept.
@@ -143,6 +156,13 @@ impl<S: HistoryStore> Sweep<S> {
                 "what was erased leaves the disk when the history's tables are compacted"
             );
         }
+        if let Some(since) = &self.durability
+            && *since != self.store.durability().await?
+        {
+            return self.begin_anew();
+        }
+        self.durability = None;
+        self.durable_at = None;
         self.is_dirty = false;
         let marks = self.unmarked.iter();
         let marks = marks.map(|slot| layout::swept_row(*slot, self.swept[slot]));
@@ -151,10 +171,27 @@ impl<S: HistoryStore> Sweep<S> {
         Ok(())
     }
 
+    /// Forgets what may have been lost: everything since the stored marks is swept again.
+    fn begin_anew(&mut self) -> Result<(), StoreError> {
+        self.swept.clear();
+        self.unmarked.clear();
+        self.durability = None;
+        self.durable_at = None;
+        self.pass = None;
+        self.next = 0;
+        Err(StoreError::Unavailable {
+            what: "keeping how far the history is swept",
+            source: "a server has started or gone meanwhile".into(),
+        })
+    }
+
     /// Begins the next pass; slots without erasures are passed over.
     async fn begin(&mut self) -> Result<Swept, StoreError> {
         while let Some(slot) = self.slots.get(self.next).copied() {
             if let Some(pass) = self.pass_of(slot).await? {
+                if self.durability.is_none() {
+                    self.durability = Some(self.store.durability().await?);
+                }
                 self.pass = Some(pass);
                 return Ok(Swept::More);
             }

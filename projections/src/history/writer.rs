@@ -4,7 +4,8 @@
 //! after all of them. So what stands above a watermark may be there twice or not at all, and what is
 //! at or below it is complete. Two writers of a slot write the same facts; the one that is behind is
 //! told so when it loads a room. Only rows that this writer wrote or read are ever removed
-//! ([`kept`]), one checkpoint after the watermark that made them needless.
+//! ([`kept`]), one checkpoint after the watermark that made them needless. Where the store acknowledges
+//! rows that a crash may still take, watermarks and removals wait ([`horizon`]).
 
 use std::collections::BTreeMap;
 
@@ -12,10 +13,12 @@ use danmu_schemas::chunk::Packer;
 use danmu_schemas::codec;
 use danmu_schemas::state::{EventMemoryBlock, GiftMemoryBlock};
 use danmu_schemas::{LogIdentity, Position, RoomId, Slot};
+use tokio::time::Instant;
 
+use super::lasting::Waiting;
 use super::layout::{self, MemoryKind};
 use super::reader::{HistoryReader, damaged};
-use super::store::{HistoryStore, Row};
+use super::store::{Durability, HistoryStore, Row};
 use crate::projection::{
     Appended, Loaded, Projection, RoomChange, SlotStep, StateChange, StoreError, StoredState,
     together,
@@ -23,6 +26,7 @@ use crate::projection::{
 
 mod blocks;
 mod chunks;
+mod horizon;
 mod kept;
 #[cfg(feature = "shortcuts")]
 mod shortcuts;
@@ -47,12 +51,22 @@ pub struct HistoryWriter<S> {
     log: LogIdentity,
     packer: Packer,
     slots: BTreeMap<Slot, Lane>,
+    /// The store's, as it was before anything that is held was written.
+    durability: Option<Durability>,
+    /// When to look at what waits; `None` while nothing does.
+    look_at: Option<Instant>,
 }
 
 /// What is held of an open slot.
 struct Lane {
     watermark: Position,
+    /// The last checkpoint, with all rows up to it: the watermark, or what it waits for.
+    written: Position,
     at: Position,
+    /// Checkpoints that the watermark will move to.
+    marks: Waiting<Position>,
+    /// Watermarks with rows below them that will be removed.
+    removals: Waiting<Position>,
     rooms: BTreeMap<RoomId, RoomBuffer>,
     /// Closed chunks and facts.
     pending: Vec<Row>,
@@ -79,6 +93,8 @@ impl<S: HistoryStore> HistoryWriter<S> {
             log,
             packer: Packer::new(),
             slots: BTreeMap::new(),
+            durability: None,
+            look_at: None,
         }
     }
 
@@ -97,6 +113,9 @@ impl<S: HistoryStore> HistoryWriter<S> {
 impl<S: HistoryStore> Projection for HistoryWriter<S> {
     async fn open_all(&mut self, slots: &[Slot]) -> Vec<Result<Position, StoreError>> {
         self.take_lanes(slots.iter().copied());
+        if let Err(error) = self.learn_durability().await {
+            return failed_for_all(error, slots.len());
+        }
         let reads = slots.iter().map(|slot| self.reader.watermark(*slot));
         let watermarks = together(READ_AT_ONCE, reads.collect()).await;
         let mut opened = Vec::with_capacity(slots.len());
@@ -121,24 +140,39 @@ impl<S: HistoryStore> Projection for HistoryWriter<S> {
             loads.push(async move {
                 let loaded = match &mut lane {
                     Some(lane) => lane.load_all(reader, *slot, rooms).await,
-                    None => Ok(Loaded {
-                        position: None,
-                        states: vec![None; rooms.len()],
-                    }),
+                    None => Ok(Loaded::lost(rooms.len())),
                 };
                 (lane, loaded)
             });
         }
         let loads = together(READ_AT_ONCE, loads).await;
         let mut outcomes = Vec::with_capacity(wanted.len());
+        let mut is_past_watermark = false;
         for ((slot, _), (lane, loaded)) in wanted.iter().zip(loads) {
+            is_past_watermark |= lane.as_ref().is_some_and(Lane::is_past_watermark);
             self.slots.extend(lane.map(|lane| (*slot, lane)));
             outcomes.push(loaded);
         }
-        outcomes
+        if !is_past_watermark {
+            return outcomes;
+        }
+        // What is not durable yet may have gone before it was read.
+        match self.is_unbroken().await {
+            Ok(true) => outcomes,
+            Ok(false) => {
+                let lost = wanted
+                    .iter()
+                    .map(|(_, rooms)| Ok(Loaded::lost(rooms.len())));
+                lost.collect()
+            }
+            Err(error) => failed_for_all(error, wanted.len()),
+        }
     }
 
     async fn append_all(&mut self, steps: Vec<SlotStep>) -> Vec<Result<Appended, StoreError>> {
+        if let Err(error) = self.look().await {
+            return failed_for_all(error, steps.len());
+        }
         let slots: Vec<Slot> = steps.iter().map(|step| step.slot).collect();
         let steps = steps.into_iter();
         let mut appended: Vec<_> = steps.map(|step| self.append(step)).collect();
@@ -172,11 +206,15 @@ impl<S: HistoryStore> Projection for HistoryWriter<S> {
         reached: &[(Slot, Position)],
     ) -> Vec<Result<(), StoreError>> {
         let mut checkpointed = Vec::with_capacity(reached.len());
+        let is_lazy = self.horizon().is_some();
+        if is_lazy {
+            self.look_at.get_or_insert_with(Instant::now);
+        }
         // Not all that is held is packed at once.
         for reached in reached.chunks(WRITTEN_AT_ONCE) {
             let mut lanes = self.take_lanes(reached.iter().map(|(slot, _)| *slot));
             for (lane, (_, to)) in lanes.iter_mut().zip(reached) {
-                let lane = lane.as_mut().filter(|lane| lane.watermark != *to);
+                let lane = lane.as_mut().filter(|lane| lane.written != *to);
                 if let Some(lane) = lane {
                     assert_eq!(*to, lane.at, "a checkpoint is at the last append");
                     lane.close(&mut self.packer);
@@ -187,7 +225,7 @@ impl<S: HistoryStore> Projection for HistoryWriter<S> {
             for (lane, (slot, _)) in lanes.into_iter().zip(reached) {
                 writes.push(async move {
                     let mut lane = lane.ok_or_else(not_open)?;
-                    lane.checkpoint(store, *slot, log).await?;
+                    lane.checkpoint(store, *slot, log, is_lazy).await?;
                     Ok(lane)
                 });
             }
@@ -198,6 +236,20 @@ impl<S: HistoryStore> Projection for HistoryWriter<S> {
         }
         checkpointed
     }
+}
+
+/// One error as the outcome of every slot of a call.
+fn failed_for_all<T>(error: StoreError, slots: usize) -> Vec<Result<T, StoreError>> {
+    let others = std::iter::repeat_with(|| {
+        Err(StoreError::Unavailable {
+            what: "the history",
+            source: "it has failed for all slots of a call".into(),
+        })
+    });
+    std::iter::once(Err(error))
+        .chain(others)
+        .take(slots)
+        .collect()
 }
 
 fn not_open() -> StoreError {
@@ -231,7 +283,10 @@ impl Lane {
     fn at(watermark: Position) -> Self {
         Self {
             watermark,
+            written: watermark,
             at: watermark,
+            marks: Waiting::default(),
+            removals: Waiting::default(),
             rooms: BTreeMap::new(),
             pending: Vec::new(),
             pending_bytes: 0,
@@ -264,23 +319,34 @@ impl Lane {
         store.write(std::mem::take(&mut self.pending)).await
     }
 
+    /// Whether rows are written that the watermark does not cover yet.
+    fn is_past_watermark(&self) -> bool {
+        self.written > self.watermark
+    }
+
     /// Writes what is closed, then the watermark at the lane's position, then removes what that makes
-    /// needless.
+    /// needless; where the store is lazy, the last two wait.
     async fn checkpoint<S: HistoryStore>(
         &mut self,
         store: &S,
         slot: Slot,
         log: &LogIdentity,
+        is_lazy: bool,
     ) -> Result<(), StoreError> {
-        let (previous, to) = (self.watermark, self.at);
-        if to == previous {
+        let to = self.at;
+        if to == self.written {
             return Ok(());
         }
         self.flush(store).await?;
+        self.written = to;
+        if is_lazy {
+            self.marks.push(to, Instant::now());
+            return Ok(());
+        }
         store
             .write(vec![layout::watermark_row(slot, to, log)])
             .await?;
-        self.watermark = to;
+        let previous = std::mem::replace(&mut self.watermark, to);
         let needless = self.needless(previous);
         #[cfg(feature = "shortcuts")]
         let needless = self.needless_by_shortcut(store, needless).await?;
@@ -329,14 +395,17 @@ impl Lane {
         for _ in 0..LOAD_TRIES_MAX {
             let before = reader.watermark(slot).await?;
             let at = before.unwrap_or(Position::BEGIN);
+            let is_ours = at == self.watermark;
             let mut states = Vec::with_capacity(rooms.len());
             for room in rooms {
-                states.push(self.load(reader, room, at).await?);
+                states.push(match is_ours {
+                    true => self.load(reader, room).await?,
+                    false => reader.state(room, at).await?.map(|(_, state)| state),
+                });
             }
             if reader.watermark(slot).await? != before {
                 continue;
             }
-            let is_ours = at == self.watermark;
             return Ok(Loaded {
                 position: Some(if is_ours { self.at } else { at }),
                 states,
@@ -348,36 +417,30 @@ impl Lane {
         })
     }
 
-    /// A room's state as of the lane's position, if the watermark is the lane's own.
+    /// A room's state as of the lane's position, where the watermark is the lane's own.
     async fn load<S: HistoryStore>(
         &mut self,
         reader: &HistoryReader<S>,
         room: &RoomId,
-        at: Position,
     ) -> Result<Option<StoredState>, StoreError> {
+        let at = self.written;
         let stored = reader.state(room, at).await?;
         let buffer = self.rooms.entry(room.clone()).or_default();
-        if at == self.watermark {
-            let position = stored.as_ref().map(|(position, _)| *position);
-            buffer.kept.read(
-                position,
-                &reader.memory(room, MemoryKind::Events, at).await?,
-                &reader.memory(room, MemoryKind::Gifts, at).await?,
-            )?;
-        }
+        let position = stored.as_ref().map(|(position, _)| *position);
+        buffer.kept.read(
+            position,
+            &reader.memory(room, MemoryKind::Events, at).await?,
+            &reader.memory(room, MemoryKind::Gifts, at).await?,
+        )?;
         let mut state = stored.map(|(_, state)| state);
-        if at == self.watermark
-            && let Some(change) = &buffer.state
-        {
+        if let Some(change) = &buffer.state {
             let state = state.get_or_insert_default();
             state.core = change.core.clone();
             state.fields = change.fields.clone();
-            state
-                .event_memory
-                .extend(buffer.event_memory.iter().map(codec::to_stored));
-            state
-                .gift_memory
-                .extend(buffer.gift_memory.iter().map(codec::to_stored));
+            let events = buffer.event_memory.iter().map(codec::to_stored);
+            state.event_memory.extend(events);
+            let gifts = buffer.gift_memory.iter().map(codec::to_stored);
+            state.gift_memory.extend(gifts);
         }
         Ok(state)
     }

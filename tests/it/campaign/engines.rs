@@ -9,7 +9,7 @@ use danmu_projections::EmbeddedHistory;
 #[cfg(feature = "cluster")]
 use danmu_projections::history::CqlHistory;
 use danmu_projections::history::layout::{Key, KeyRange, Table};
-use danmu_projections::history::store::{HistoryStore, Order, Purged, Row};
+use danmu_projections::history::store::{Durability, HistoryStore, Order, Purged, Row};
 use danmu_projections::projection::{Appended, Loaded, StoreError, StoredState};
 use danmu_projections::windows::memory::MemoryWatch;
 #[cfg(feature = "cluster")]
@@ -233,6 +233,10 @@ impl HistoryStore for AnyHistory {
 
     async fn remove(&self, keys: Vec<Key>) -> Result<(), StoreError> {
         each!(self, history => history.remove(keys).await)
+    }
+
+    async fn durability(&self) -> Result<Durability, StoreError> {
+        each!(self, history => history.durability().await)
     }
 
     async fn get(&self, key: Key) -> Result<Option<Row>, StoreError> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use danmu_log::embedded::EmbeddedReader;
 use danmu_log::{LogReader, ReadError, ReadEvent};
 use danmu_projections::history::layout::{Key, KeyRange, Table};
-use danmu_projections::history::store::{HistoryStore, Order, Purged, Row};
+use danmu_projections::history::store::{Durability, HistoryStore, Order, Purged, Row};
 use danmu_projections::projection::StoreError;
 use danmu_schemas::{LogIdentity, Partition, RoomId};
 use fastrand::Rng;
@@ -119,6 +119,10 @@ impl HistoryStore for FatefulHistory {
 
     async fn remove(&self, keys: Vec<Key>) -> Result<(), StoreError> {
         self.fate.call(self.store.remove(keys)).await
+    }
+
+    async fn durability(&self) -> Result<Durability, StoreError> {
+        self.fate.call(self.store.durability()).await
     }
 
     async fn get(&self, key: Key) -> Result<Option<Row>, StoreError> {

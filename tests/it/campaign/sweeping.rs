@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use danmu_projections::erasures::Erasures;
 use danmu_projections::history::layout::{self, FactKind, Key, KeyRange, Table};
-use danmu_projections::history::store::{HistoryStore, Order, Purged, Row};
+use danmu_projections::history::store::{Durability, HistoryStore, Order, Purged, Row};
 use danmu_projections::history::{Sweep, Swept};
 use danmu_projections::projection::{StoreError, StoredState};
 use danmu_schemas::chunk::Unpacker;
@@ -89,6 +89,10 @@ impl HistoryStore for SweptHistory {
 
     async fn remove(&self, keys: Vec<Key>) -> Result<(), StoreError> {
         self.history.remove(keys).await
+    }
+
+    async fn durability(&self) -> Result<Durability, StoreError> {
+        self.history.durability().await
     }
 
     async fn get(&self, key: Key) -> Result<Option<Row>, StoreError> {

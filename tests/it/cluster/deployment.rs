@@ -10,6 +10,8 @@ use danmu_stack::{Engine, Options, Server};
 use danmu_tests::server::{self, danmu};
 use tempfile::TempDir;
 
+use crate::cql::horizon::LAZY;
+
 /// How many partitions the log has: more than any group has members.
 const PARTITIONS: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
@@ -21,26 +23,37 @@ pub struct Deployment {
     pub kafka: Server,
     pub redis: Server,
     pub cassandra: Server,
+    /// How the processes are told that Cassandra syncs.
+    commit_log: &'static str,
     directory: TempDir,
 }
 
 impl Deployment {
     /// Starts the engines and makes the topics and the tables.
     pub fn start() -> anyhow::Result<Self> {
+        Self::over("synced", &[])
+    }
+
+    /// The same over a Cassandra that syncs once a period.
+    pub fn start_lazy() -> anyhow::Result<Self> {
+        Self::over("periodic", &LAZY)
+    }
+
+    fn over(commit_log: &'static str, of_cassandra: &[(&str, &str)]) -> anyhow::Result<Self> {
         let directory = TempDir::new()?;
-        let start = |engine: Engine| {
-            let mut options = Options::new(directory.path().join(engine.name()));
-            if engine == Engine::Redis {
-                options = options
-                    .with("appendonly", "yes")
-                    .with("appendfsync", "everysec");
-            }
+        let start = |engine: Engine, settings: &[(&str, &str)]| {
+            let options = Options::new(directory.path().join(engine.name()));
+            let settings = settings.iter();
+            let options =
+                settings.fold(options, |options, (name, value)| options.with(name, value));
             Server::start(engine, options)
         };
+        let of_redis = [("appendonly", "yes"), ("appendfsync", "everysec")];
         let deployment = Self {
-            kafka: start(Engine::Kafka)?,
-            redis: start(Engine::Redis)?,
-            cassandra: start(Engine::Cassandra)?,
+            kafka: start(Engine::Kafka, &[])?,
+            redis: start(Engine::Redis, &of_redis)?,
+            cassandra: start(Engine::Cassandra, of_cassandra)?,
+            commit_log,
             directory,
         };
         deployment.make_topics()?;
@@ -124,6 +137,7 @@ impl Deployment {
         command
             .args(["--log", &self.log()])
             .args(["--windows", &self.windows()])
-            .args(["--history", &self.history()]);
+            .args(["--history", &self.history()])
+            .args(["--history-commit-log", self.commit_log]);
     }
 }

@@ -73,8 +73,7 @@ struct Show {
 }
 
 impl Show {
-    fn begin() -> Self {
-        let deployment = Deployment::start().unwrap();
+    fn begin(deployment: Deployment) -> Self {
         let names = [
             "ingest",
             "windows-1",
@@ -223,7 +222,7 @@ fn faults_lose_and_double_nothing() {
         .take(FAULTS.len() * times)
         .collect();
     random.shuffle(&mut faults);
-    let mut show = Show::begin();
+    let mut show = Show::begin(Deployment::start().unwrap());
     for fault in faults {
         eprintln!("{fault:?} after {} events", show.audience.seen());
         show.suffer(fault);
@@ -232,9 +231,20 @@ fn faults_lose_and_double_nothing() {
     show.end();
 }
 
+/// Each time it loses rows that it acknowledged, and watermarks.
+#[test]
+fn a_lazy_history_loses_nothing() {
+    let mut show = Show::begin(Deployment::start_lazy().unwrap());
+    for _ in 0..size("XTASK_FAULT_TIMES", TIMES) {
+        show.suffer(Fault::CassandraKilled);
+        show.audience.wait_for(EVENTS_BETWEEN, NEWS_WITHIN);
+    }
+    show.end();
+}
+
 #[test]
 fn live_reads_go_on_without_the_history() {
-    let mut show = Show::begin();
+    let mut show = Show::begin(Deployment::start().unwrap());
     show.deployment.cassandra.kill();
     let away_until = Instant::now() + HISTORY_AWAY_FOR;
     while Instant::now() < away_until {

@@ -91,6 +91,12 @@ async fn a_check_tells_what_an_operator_must_put_right() -> anyhow::Result<()> {
 
     assert_eq!(history("migrate", &server, "danmu").0, Some(0));
     assert_wrong(&server, "danmu", &[LAZY]);
+    let at = address(&server, "danmu");
+    let accepting = ["history", "check", "--history", &at];
+    let (code, told, _) = told(danmu().args(accepting).arg("--history-commit-log=periodic"));
+    assert_eq!(code, Some(0), "{told}");
+    let accepted = "periodic, every 10s, which is accepted: watermarks wait 30s";
+    assert!(told.contains(accepted), "{told}");
     change(&server, "DROP TABLE danmu.heat").await?;
     change(&server, "ALTER TABLE danmu.chunks ADD note text").await?;
     change(&server, "DELETE FROM danmu.migrations WHERE number = 1").await?;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock};
 
 use anyhow::Context;
 use danmu_projections::history::CqlHistory;
-use danmu_projections::history::cql::{self, CqlAddress, CqlOptions};
+use danmu_projections::history::cql::{self, CommitLog, CqlAddress, CqlOptions};
 use danmu_stack::{Engine, shared};
 use danmu_tests::conformance::projection::history::HistoryEnvironment;
 use scylla::client::session::Session;
@@ -71,6 +71,7 @@ pub fn options(server: &str, keyspace: &str) -> CqlOptions {
     CqlOptions {
         address,
         credentials: None,
+        commit_log: CommitLog::default(),
     }
 }
 

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::keyspace::options;
 
-const ROOM: &str = "room";
+pub const ROOM: &str = "room";
 /// How long anything may take on a machine that does much else.
 const WITHIN: Duration = Duration::from_secs(180);
 const LOOKED_EVERY: Duration = Duration::from_millis(20);
@@ -50,7 +50,7 @@ impl Own {
         })
     }
 
-    fn options(&self) -> CqlOptions {
+    pub fn options(&self) -> CqlOptions {
         options(&self.server.address(), "danmu")
     }
 }
@@ -143,7 +143,7 @@ async fn the_loop_waits_for_a_server_that_is_away() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn until(mut is_so: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+pub async fn until(mut is_so: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     let deadline = Instant::now() + WITHIN;
     while !is_so().await? {
         ensure!(Instant::now() < deadline, "it is not so after {WITHIN:?}");
@@ -152,7 +152,7 @@ async fn until(mut is_so: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::
     Ok(())
 }
 
-fn open_log(directory: &Path) -> anyhow::Result<EmbeddedLog> {
+pub fn open_log(directory: &Path) -> anyhow::Result<EmbeddedLog> {
     let ticks = AtomicI64::new(1_700_000_000_000);
     let clock = Arc::new(move || ticks.fetch_add(7, Ordering::Relaxed));
     let mut options = embedded::Options::new(directory.join("log"), clock);
@@ -160,11 +160,11 @@ fn open_log(directory: &Path) -> anyhow::Result<EmbeddedLog> {
     Ok(EmbeddedLog::open(options)?)
 }
 
-fn log_identity(log: &EmbeddedLog) -> LogIdentity {
+pub fn log_identity(log: &EmbeddedLog) -> LogIdentity {
     log.reader().identity()
 }
 
-async fn say(log: &EmbeddedLog, numbers: std::ops::Range<u128>) -> anyhow::Result<()> {
+pub async fn say(log: &EmbeddedLog, numbers: std::ops::Range<u128>) -> anyhow::Result<()> {
     let records = numbers.map(|number| {
         let event = RoomEvent {
             id: EventId((number + 1).to_be_bytes()),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "cluster")]
 use danmu_log::kafka;
 #[cfg(feature = "cluster")]
-use danmu_projections::history::cql::{CqlAddress, CqlOptions};
+use danmu_projections::history::cql::{CommitLog, CqlAddress, CqlOptions};
 #[cfg(feature = "cluster")]
 use danmu_projections::windows::redis::RedisAddress;
 #[cfg(feature = "cluster")]
@@ -122,6 +122,7 @@ impl HistoryUrl {
             ("cql", _) => Ok(Self::Cql(CqlOptions {
                 address: CqlAddress::parse(url)?,
                 credentials: None,
+                commit_log: CommitLog::default(),
             })),
             _ => embedded(url).map(Self::Embedded),
         }

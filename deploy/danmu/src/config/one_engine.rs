@@ -25,7 +25,7 @@ pub struct LogStoreArgs {
     log_settings_file: Option<String>,
 }
 
-/// Flags that say where the history is and who asks its servers.
+/// Flags that say where the history is, who asks its servers and how lazy they may be.
 #[derive(Debug, clap::Args)]
 pub struct HistoryStoreArgs {
     /// A TOML file with settings of the same names
@@ -40,6 +40,9 @@ pub struct HistoryStoreArgs {
     /// The file with that user's password; or DANMU_HISTORY_PASSWORD
     #[arg(long)]
     history_password_file: Option<String>,
+    /// How the history's servers sync what they acknowledge: synced (at once) or periodic [default: synced]
+    #[arg(long)]
+    history_commit_log: Option<String>,
 }
 
 /// The log on Kafka that the flags, the variables and the file name together.
@@ -79,6 +82,7 @@ pub fn load_history(
         secrets: SecretArgs {
             history_user: args.history_user,
             history_password_file: args.history_password_file,
+            history_commit_log: args.history_commit_log,
             ..SecretArgs::default()
         },
         ..StoreArgs::default()
@@ -86,12 +90,16 @@ pub fn load_history(
     let mut settings = Settings::gather(&ConfigArgs::from(stores), variables);
     let address = settings.value("history", "", CqlAddress::parse);
     let credentials = settings.history_credentials();
-    let options = address
-        .zip(credentials)
-        .map(|(address, credentials)| CqlOptions {
-            address,
-            credentials,
-        });
+    let commit_log = settings.history_commit_log();
+    let options =
+        address
+            .zip(credentials)
+            .zip(commit_log)
+            .map(|((address, credentials), commit_log)| CqlOptions {
+                address,
+                credentials,
+                commit_log,
+            });
     settings.end(options)
 }
 

@@ -1,12 +1,13 @@
-//! What the servers behind a URL want to know of us: passwords, and how Kafka is reached.
+//! What is to be known of the servers behind a URL: passwords, how Kafka is reached, how lazily the
+//! history's servers may sync.
 //!
-//! None of it is ever printed. A password comes from a variable or a file, never from a flag, which every
+//! No secret is ever printed. A password comes from a variable or a file, never from a flag, which every
 //! process of the machine could read; settings of Kafka's client (TLS, SASL) come from a file of
 //! `name=value` lines.
 
 use std::collections::BTreeMap;
 
-use danmu_projections::history::cql::CqlCredentials;
+use danmu_projections::history::cql::{CommitLog, CqlCredentials};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{HistoryUrl, LogUrl, Settings, WindowsUrl};
@@ -32,8 +33,10 @@ impl Settings {
             *password = windows_password;
         }
         let of_history = self.history_credentials()?;
+        let commit_log = self.history_commit_log()?;
         if let HistoryUrl::Cql(options) = &mut urls.history {
             options.credentials = of_history;
+            options.commit_log = commit_log;
         }
         Some(urls)
     }
@@ -63,6 +66,12 @@ impl Settings {
                 self.refuse("history_user", what)
             }
         }
+    }
+
+    /// How lazily the history's servers may sync.
+    pub(super) fn history_commit_log(&mut self) -> Option<CommitLog> {
+        let synced = CommitLog::default().as_str();
+        self.value("history_commit_log", synced, CommitLog::parse)
     }
 
     /// The password of `key`, or in the file of `key` with `_file` after it.

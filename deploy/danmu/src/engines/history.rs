@@ -4,7 +4,7 @@ use anyhow::Context;
 #[cfg(feature = "cluster")]
 use danmu_projections::history::cql::{self, CqlHistory, CqlOptions};
 use danmu_projections::history::layout::{Key, KeyRange, Table};
-use danmu_projections::history::store::{Order, Purged, Row};
+use danmu_projections::history::store::{Durability, Order, Purged, Row};
 use danmu_projections::{EmbeddedHistory, HistoryStore, StoreError};
 use danmu_schemas::RoomId;
 
@@ -22,7 +22,7 @@ pub enum History {
 
 impl History {
     /// Opens the history, making an embedded one where there is none. Who writes it wants servers that
-    /// keep what they acknowledge.
+    /// keep what they acknowledge, or as lazy as it was told to accept.
     #[cfg_attr(not(feature = "cluster"), expect(unused_variables))]
     pub async fn open(url: &HistoryUrl, writes: bool) -> anyhow::Result<Self> {
         match url {
@@ -80,6 +80,14 @@ impl HistoryStore for History {
             Self::Embedded(history) => history.remove(keys).await,
             #[cfg(feature = "cluster")]
             Self::Cql(history) => history.remove(keys).await,
+        }
+    }
+
+    async fn durability(&self) -> Result<Durability, StoreError> {
+        match self {
+            Self::Embedded(history) => history.durability().await,
+            #[cfg(feature = "cluster")]
+            Self::Cql(history) => history.durability().await,
         }
     }
 

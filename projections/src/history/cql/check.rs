@@ -1,26 +1,17 @@
 //! Tells what is wrong with a keyspace and its servers, without changing anything.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use scylla::client::session::Session;
-use scylla::cluster::Node;
-use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
-use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
-use scylla::statement::{Consistency, Statement};
 
 use super::attempts::{failed, rows_of};
+use super::durability::{self, CommitLog};
 use super::migrate::{self, MIGRATIONS};
+use super::servers::{self, Syncs};
 use super::session::{self, CqlOptions};
 use super::statements::{SHELVES, table_of};
 use crate::history::layout::Family;
 use crate::projection::StoreError;
-
-/// What `commitlog_sync` must be, so that what was acknowledged survives a crash of all servers.
-const SYNCED: [&str; 2] = ["group", "batch"];
-
-/// Where servers tell their settings: Cassandra and ScyllaDB.
-const SETTINGS: [&str; 2] = ["system_views.settings", "system.config"];
 
 /// A column as the servers describe it: its kind, its place among its kind, its type.
 type Column = (&'static str, i32, &'static str);
@@ -41,22 +32,37 @@ pub struct Checked {
 pub async fn check(options: &CqlOptions) -> Result<Checked, StoreError> {
     let session = session::open(options).await?;
     let mut checked = Checked::default();
-    check_servers(&session, &mut checked).await?;
+    check_servers(&session, options.commit_log, &mut checked).await?;
     check_tables(&session, &options.address.keyspace, &mut checked).await?;
     Ok(checked)
 }
 
-/// Servers that acknowledge before they have synced are wrong. Each is asked itself.
-async fn check_servers(session: &Session, checked: &mut Checked) -> Result<(), StoreError> {
+/// Servers that acknowledge before they have synced are wrong where nobody accepts it. Each is asked
+/// itself.
+async fn check_servers(
+    session: &Session,
+    accepted: CommitLog,
+    checked: &mut Checked,
+) -> Result<(), StoreError> {
     for node in session.get_cluster_state().get_nodes_info() {
-        let setting = commit_log_sync(session, node).await?;
-        let told = format!("{}: commitlog_sync is {setting}", node.address);
-        if SYNCED.contains(&setting.as_str()) {
-            checked.right.push(told);
-        } else {
-            checked.wrong.push(format!(
-                "{told}: it must be group or batch, or a crash loses what was acknowledged"
-            ));
+        let syncs = servers::syncs(session, node).await?;
+        let told = |how: &str| format!("{}: commitlog_sync is {how}", node.address);
+        match (syncs, accepted) {
+            (Syncs::First(how), _) => checked.right.push(told(&how)),
+            (Syncs::Every(period), CommitLog::Periodic) => {
+                let horizon = durability::horizon(period);
+                checked.right.push(format!(
+                    "{}, every {period:?}, which is accepted: watermarks wait {horizon:?}",
+                    told("periodic")
+                ));
+            }
+            (Syncs::Every(_), CommitLog::Synced) => checked.wrong.push(format!(
+                "{}: it must be group or batch, or a crash loses what was acknowledged",
+                told("periodic")
+            )),
+            (Syncs::Unknown(how), _) => checked
+                .wrong
+                .push(format!("{}: it must be group or batch", told(&how))),
         }
     }
     Ok(())
@@ -90,35 +96,6 @@ async fn check_tables(
     }
     checked.wrong.extend(wrong);
     Ok(())
-}
-
-async fn commit_log_sync(session: &Session, node: &Arc<Node>) -> Result<String, StoreError> {
-    const WHAT: &str = "reading how the servers sync their commit logs";
-    for table in SETTINGS {
-        let asked = format!("SELECT value FROM {table} WHERE name = 'commitlog_sync'");
-        let mut statement = Statement::new(asked);
-        statement.set_consistency(Consistency::One);
-        let only = NodeIdentifier::Node(Arc::clone(node));
-        let only = SingleTargetLoadBalancingPolicy::new(only, None);
-        statement.set_load_balancing_policy(Some(only));
-        let answer = match session.query_unpaged(statement, ()).await {
-            Ok(answer) => answer,
-            Err(error) if is_unknown_table(&error) => continue,
-            Err(error) => return Err(failed(WHAT, error)),
-        };
-        let values: Vec<(String,)> = rows_of(answer)?;
-        if let Some((value,)) = values.into_iter().next() {
-            return Ok(value.trim_matches('"').to_owned());
-        }
-    }
-    Ok("unknown".to_owned())
-}
-
-fn is_unknown_table(error: &ExecutionError) -> bool {
-    matches!(
-        error,
-        ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Invalid, _))
-    )
 }
 
 /// What tables have to be like.

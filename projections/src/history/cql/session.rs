@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::address::CqlAddress;
 use super::attempts::unavailable;
+use super::durability::CommitLog;
 use crate::projection::StoreError;
 
 /// How long one request may take.
@@ -30,6 +31,8 @@ pub struct CqlOptions {
     pub address: CqlAddress,
     /// Who asks, where the servers want to know.
     pub credentials: Option<CqlCredentials>,
+    /// How lazily the servers may sync what they acknowledge.
+    pub commit_log: CommitLog,
 }
 
 /// A user of the servers.

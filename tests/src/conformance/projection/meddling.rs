@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use danmu_projections::history::layout::{Key, KeyRange, Table};
-use danmu_projections::history::store::{HistoryStore, Order, Purged, Row};
+use danmu_projections::history::store::{Durability, HistoryStore, Order, Purged, Row};
 use danmu_projections::projection::StoreError;
 use danmu_schemas::RoomId;
 
@@ -58,6 +58,11 @@ impl<H: HistoryStore> HistoryStore for Meddled<H> {
     async fn remove(&self, keys: Vec<Key>) -> Result<(), StoreError> {
         self.called().await;
         self.inner.remove(keys).await
+    }
+
+    async fn durability(&self) -> Result<Durability, StoreError> {
+        self.called().await;
+        self.inner.durability().await
     }
 
     async fn get(&self, key: Key) -> Result<Option<Row>, StoreError> {
