@@ -103,13 +103,10 @@ impl Plan {
         }
     }
 
-    /// Without the sweep: a row that it rewrites a second time has the write time of the first, and of
-    /// two such cells the servers keep the larger, not the later (docs/HISTORY_TABLES.md).
     #[cfg(feature = "cluster")]
     fn on_cassandra(self) -> Plan {
         Plan {
             is_on_cassandra: true,
-            has_sweep: false,
             ..self
         }
     }

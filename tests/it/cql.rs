@@ -5,6 +5,7 @@ mod command;
 pub mod horizon;
 pub mod keyspace;
 mod servers;
+mod swept;
 
 mod history {
     danmu_tests::history_conformance!(super::keyspace::Keyspace::new());

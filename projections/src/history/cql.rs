@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use danmu_schemas::{RoomId, Slot};
+use danmu_schemas::{Position, RoomId, Slot};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use scylla::client::session::Session;
 use scylla::serialize::row::SerializeRow;
@@ -31,6 +31,7 @@ mod migrate;
 mod servers;
 mod session;
 mod statements;
+mod swept;
 
 pub use address::CqlAddress;
 pub use check::{Checked, check};
@@ -117,6 +118,16 @@ impl CqlHistory {
         Ok(())
     }
 
+    async fn write_rows(&self, rows: &[Row]) -> Result<(), StoreError> {
+        self.write_shelves(rows).await?;
+        let writes = rows.iter().map(|row| {
+            let shelf = shelf_of(&row.key);
+            let values = (shelf, &row.key, &row.body, row.timestamp as i64);
+            self.done(&self.family(shelf).write, values)
+        });
+        all_of(writes.collect()).await
+    }
+
     /// Removes whatever stands under a key, even if it is swept of what was erased meanwhile.
     async fn remove_row(&self, key: Key) -> Result<(), StoreError> {
         let last = match layout::last_written(&key) {
@@ -170,12 +181,9 @@ impl CqlHistory {
     ) -> Result<Vec<Row>, StoreError> {
         let values = (shelf, &range.start, &range.end, limit as i32);
         let rows: Vec<(Key, Bytes, i64)> = self.answers(statement, values).await?;
-        let rows = rows.into_iter().map(|(key, body, timestamp)| Row {
-            key,
-            timestamp: timestamp as u64,
-            body,
-        });
-        Ok(rows.collect())
+        let rows = rows.into_iter();
+        rows.map(|(key, body, timestamp)| swept::from_cell(key, body, timestamp))
+            .collect()
     }
 
     /// The names of shelves of a family and slot that are in a range.
@@ -247,13 +255,14 @@ impl CqlHistory {
 
 impl HistoryStore for CqlHistory {
     async fn write(&self, rows: Vec<Row>) -> Result<(), StoreError> {
-        self.write_shelves(&rows).await?;
-        let writes = rows.iter().map(|row| {
-            let shelf = shelf_of(&row.key);
-            let values = (shelf, &row.key, &row.body, row.timestamp as i64);
-            self.done(&self.family(shelf).write, values)
-        });
-        all_of(writes.collect()).await
+        let is_rewritten = |row: &Row| swept::is_swept(row.timestamp);
+        assert!(!rows.iter().any(is_rewritten), "no record has such a time");
+        self.write_rows(&rows).await
+    }
+
+    async fn rewrite(&self, rows: Vec<Row>, erased_to: Position) -> Result<(), StoreError> {
+        let rows = rows.into_iter().map(|row| swept::to_cell(row, erased_to));
+        self.write_rows(&rows.collect::<Vec<_>>()).await
     }
 
     async fn remove(&self, keys: Vec<Key>) -> Result<(), StoreError> {
@@ -271,11 +280,9 @@ impl HistoryStore for CqlHistory {
     async fn get(&self, key: Key) -> Result<Option<Row>, StoreError> {
         let statement = &self.family(&key).get;
         let rows: Vec<(Bytes, i64)> = self.answers(statement, (shelf_of(&key), &key)).await?;
-        Ok(rows.into_iter().next().map(|(body, timestamp)| Row {
-            key,
-            timestamp: timestamp as u64,
-            body,
-        }))
+        let row = rows.into_iter().next();
+        row.map(|(body, timestamp)| swept::from_cell(key, body, timestamp))
+            .transpose()
     }
 
     /// Values that were written over are gone when an operator has compacted the tables.

@@ -10,7 +10,7 @@ use std::{fs, io, thread};
 
 use bytes::Bytes;
 use danmu_schemas::codec::DecodeError;
-use danmu_schemas::{RoomId, sealed};
+use danmu_schemas::{Position, RoomId, sealed};
 use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode};
 use tokio::sync::oneshot;
 
@@ -148,6 +148,11 @@ impl EmbeddedHistory {
 
 impl HistoryStore for EmbeddedHistory {
     async fn write(&self, rows: Vec<Row>) -> Result<(), StoreError> {
+        self.write_rows(rows)
+    }
+
+    /// One process has the history, and whoever sweeps it goes on from what was swept.
+    async fn rewrite(&self, rows: Vec<Row>, _erased_to: Position) -> Result<(), StoreError> {
         self.write_rows(rows)
     }
 

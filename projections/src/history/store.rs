@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use danmu_schemas::RoomId;
+use danmu_schemas::{Position, RoomId};
 
 use super::layout::{Key, KeyRange, Table};
 use crate::projection::StoreError;
@@ -69,6 +69,15 @@ pub type Starts = BTreeMap<u128, Option<i32>>;
 pub trait HistoryStore: Clone + Send + Sync + 'static {
     /// Writes rows, all or none where the engine can.
     fn write(&self, rows: Vec<Row>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Writes rows again, less what was erased up to a position; their write times are odd, and no others
+    /// are. Of two that are written so with one write time, the one less more stays, also where several
+    /// processes do it and their writes arrive in any order.
+    fn rewrite(
+        &self,
+        rows: Vec<Row>,
+        erased_to: Position,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Removes rows of states or of memory that nobody needs any more; may be lost. What is written
     /// again under such a key may stay away.

@@ -79,7 +79,8 @@ struct Pass {
     room: usize,
     table: usize,
     past: Option<Key>,
-    erasures: Option<Erasures>,
+    /// The room's, up to a position.
+    erasures: Option<(Erasures, Position)>,
     starters: BTreeMap<Cursor, Option<String>>,
     rewritten: u64,
 }
@@ -233,12 +234,12 @@ impl<S: HistoryStore> Sweep<S> {
         let Some(room) = pass.rooms.get(pass.room).cloned() else {
             return Ok(true);
         };
-        let erasures = match pass.erasures.take() {
-            Some(erasures) => erasures,
+        let (erasures, until) = match pass.erasures.take() {
+            Some(known) => known,
             None => {
                 let watermark = self.reader.watermark(pass.slot).await?;
                 let until = watermark.unwrap_or(Position::BEGIN);
-                self.reader.erasures(&room, until).await?
+                (self.reader.erasures(&room, until).await?, until)
             }
         };
         let table = TABLES[pass.table];
@@ -267,9 +268,9 @@ impl<S: HistoryStore> Sweep<S> {
         if !blanked.is_empty() {
             self.is_dirty = true;
             pass.rewritten += blanked.len() as u64;
-            self.store.write(blanked).await?;
+            self.store.rewrite(blanked, until).await?;
         }
-        pass.erasures = Some(erasures);
+        pass.erasures = Some((erasures, until));
         if is_last {
             pass.go_on();
         }

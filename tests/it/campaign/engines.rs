@@ -231,6 +231,10 @@ impl HistoryStore for AnyHistory {
         each!(self, history => history.write(rows).await)
     }
 
+    async fn rewrite(&self, rows: Vec<Row>, erased_to: Position) -> Result<(), StoreError> {
+        each!(self, history => history.rewrite(rows, erased_to).await)
+    }
+
     async fn remove(&self, keys: Vec<Key>) -> Result<(), StoreError> {
         each!(self, history => history.remove(keys).await)
     }

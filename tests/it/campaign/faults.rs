@@ -15,7 +15,7 @@ use danmu_log::{LogReader, ReadError, ReadEvent};
 use danmu_projections::history::layout::{Key, KeyRange, Table};
 use danmu_projections::history::store::{Durability, HistoryStore, Order, Purged, Row};
 use danmu_projections::projection::StoreError;
-use danmu_schemas::{LogIdentity, Partition, RoomId};
+use danmu_schemas::{LogIdentity, Partition, Position, RoomId};
 use fastrand::Rng;
 
 use super::super::model::world::{chance, pause};
@@ -115,6 +115,10 @@ pub struct FatefulHistory {
 impl HistoryStore for FatefulHistory {
     async fn write(&self, rows: Vec<Row>) -> Result<(), StoreError> {
         self.fate.call(self.store.write(rows)).await
+    }
+
+    async fn rewrite(&self, rows: Vec<Row>, erased_to: Position) -> Result<(), StoreError> {
+        self.fate.call(self.store.rewrite(rows, erased_to)).await
     }
 
     async fn remove(&self, keys: Vec<Key>) -> Result<(), StoreError> {

@@ -74,14 +74,18 @@ impl SweptHistory {
 }
 
 impl HistoryStore for SweptHistory {
-    /// States may be removed and written again, so they are not remembered.
     async fn write(&self, rows: Vec<Row>) -> Result<(), StoreError> {
+        self.history.write(rows).await
+    }
+
+    /// States may be removed and written again, so they are not remembered.
+    async fn rewrite(&self, rows: Vec<Row>, erased_to: Position) -> Result<(), StoreError> {
         let mut left = rows.clone();
         left.retain(|row| !ROOMS.iter().any(|room| is_state(room, &row.key)));
         self.swept
             .rows()
             .retain(|key, _| left.iter().all(|row| row.key != *key));
-        self.history.write(rows).await?;
+        self.history.rewrite(rows, erased_to).await?;
         let left = left.into_iter().map(|row| (row.key.clone(), row));
         self.swept.rows().extend(left);
         Ok(())

@@ -44,6 +44,7 @@ macro_rules! history_conformance {
             a_range_goes_on_where_rows_are_kept_apart
             rooms_are_found_by_their_rows
             a_lower_write_time_never_replaces_a_higher
+            what_was_swept_stays_swept
             what_was_written_is_there_after_a_restart
             an_owner_goes_on_from_the_last_checkpoint
             an_owner_that_is_behind_is_told_so

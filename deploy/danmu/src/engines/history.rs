@@ -6,7 +6,7 @@ use danmu_projections::history::cql::{self, CqlHistory, CqlOptions};
 use danmu_projections::history::layout::{Key, KeyRange, Table};
 use danmu_projections::history::store::{Durability, Order, Purged, Row};
 use danmu_projections::{EmbeddedHistory, HistoryStore, StoreError};
-use danmu_schemas::RoomId;
+use danmu_schemas::{Position, RoomId};
 
 use crate::config::HistoryUrl;
 
@@ -72,6 +72,14 @@ impl HistoryStore for History {
             Self::Embedded(history) => history.write(rows).await,
             #[cfg(feature = "cluster")]
             Self::Cql(history) => history.write(rows).await,
+        }
+    }
+
+    async fn rewrite(&self, rows: Vec<Row>, erased_to: Position) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(history) => history.rewrite(rows, erased_to).await,
+            #[cfg(feature = "cluster")]
+            Self::Cql(history) => history.rewrite(rows, erased_to).await,
         }
     }
 

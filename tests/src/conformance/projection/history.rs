@@ -102,10 +102,10 @@ fn body(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-/// A block of memory: a row whose key, write time and content are a case's to choose.
-fn row(room: &RoomId, n: i64, timestamp: u64, text: &str) -> Row {
+/// A block of memory: a row whose key, last record and content are a case's to choose.
+fn row(room: &RoomId, n: i64, last: i64, text: &str) -> Row {
     Row {
-        timestamp,
+        timestamp: at(last).timestamp(),
         ..layout::memory_row(room, MemoryKind::Events, at(n), n, body(text))
     }
 }
@@ -116,7 +116,7 @@ pub async fn rows_are_kept_by_their_keys<E: HistoryEnvironment>(env: &E) -> anyh
     let rooms = rooms(3);
     let rows: Vec<Row> = rooms
         .iter()
-        .flat_map(|room| (0..300).map(move |n| row(room, n, n as u64, &format!("{room} {n}"))))
+        .flat_map(|room| (0..300).map(move |n| row(room, n, n, &format!("{room} {n}"))))
         .collect();
     store.write(rows.clone()).await?;
     for found in &rows {
@@ -166,7 +166,7 @@ pub async fn a_range_goes_on_where_rows_are_kept_apart<E: HistoryEnvironment>(
     let runs = [1, 65_535, 65_536, 65_537, 131_072, 655_360, 655_361];
     let chunk = |generation, seq| Row {
         key: layout::chunk_key(&room, Generation(generation), Seq(seq), at(1)),
-        timestamp: 1,
+        timestamp: at(1).timestamp(),
         body: body(&format!("{generation}:{seq}")),
     };
     let rows: Vec<Row> = [1, 2, 300]
@@ -208,12 +208,12 @@ pub async fn rooms_are_found_by_their_rows<E: HistoryEnvironment>(env: &E) -> an
     let removed = rows[3].key.clone();
     rows.extend(rooms[..2].iter().map(|room| Row {
         key: layout::chunk_key(room, Generation::FIRST, Seq(1), at(1)),
-        timestamp: 1,
+        timestamp: at(1).timestamp(),
         body: body("c"),
     }));
     rows.extend(rooms[2..5].iter().map(|room| Row {
         key: layout::state_key(room, at(1)),
-        timestamp: 1,
+        timestamp: at(1).timestamp(),
         body: body("s"),
     }));
     store.write(rows).await?;
@@ -246,7 +246,7 @@ pub async fn a_lower_write_time_never_replaces_a_higher<E: HistoryEnvironment>(
 ) -> anyhow::Result<()> {
     let store = env.history().await?;
     let room = rooms(1).remove(0);
-    for (timestamp, text, left) in [
+    for (last, text, left) in [
         (4, "b", "b"),
         (2, "a", "b"),
         (5, "c", "c"),
@@ -254,20 +254,17 @@ pub async fn a_lower_write_time_never_replaces_a_higher<E: HistoryEnvironment>(
         (0, "z", "c"),
         (9, "d", "d"),
     ] {
-        store.write(vec![row(&room, 1, timestamp, text)]).await?;
+        store.write(vec![row(&room, 1, last, text)]).await?;
         let read = store.get(row(&room, 1, 0, "").key).await?;
         let read = read.map(|row| row.body);
-        ensure!(
-            read == Some(body(left)),
-            "after {timestamp} {text}: {read:?}"
-        );
+        ensure!(read == Some(body(left)), "after {last} {text}: {read:?}");
     }
-    let many = (0..64_u64).map(|n| {
+    let many = (0..64).map(|n| {
         let (store, room) = (store.clone(), room.clone());
-        let timestamp = (n * 37) % 64;
+        let last = (n * 37) % 64;
         tokio::spawn(async move {
-            let text = timestamp.to_string();
-            store.write(vec![row(&room, 2, timestamp, &text)]).await
+            let text = last.to_string();
+            store.write(vec![row(&room, 2, last, &text)]).await
         })
     });
     for written in many.collect::<Vec<_>>() {
@@ -275,6 +272,39 @@ pub async fn a_lower_write_time_never_replaces_a_higher<E: HistoryEnvironment>(
     }
     let read = store.get(row(&room, 2, 0, "").key).await?;
     ensure!(read == Some(row(&room, 2, 63, "63")), "{read:?}");
+    Ok(())
+}
+
+/// A row that was swept stays so when the same records are written again, also when it is swept once more.
+/// Later records replace it.
+pub async fn what_was_swept_stays_swept<E: HistoryEnvironment>(env: &E) -> anyhow::Result<()> {
+    let store = env.history().await?;
+    let room = rooms(1).remove(0);
+    let chunk = |last: i64, text: &str| Row {
+        key: layout::chunk_key(&room, Generation::FIRST, Seq(1), at(1)),
+        timestamp: at(last).timestamp(),
+        body: body(text),
+    };
+    let unswept = chunk(4, "all");
+    store.write(vec![unswept.clone()]).await?;
+    // The first is the greatest, and the last the least, as bytes.
+    for (erased_to, left) in [(300, "less"), (301, "even less"), (1_000, "")] {
+        let swept = Row {
+            timestamp: unswept.timestamp | 1,
+            ..chunk(4, left)
+        };
+        store.rewrite(vec![swept.clone()], at(erased_to)).await?;
+        store.write(vec![unswept.clone()]).await?;
+        let read = store.get(unswept.key.clone()).await?;
+        ensure!(read.as_ref() == Some(&swept), "to {erased_to}: {read:?}");
+        let all = layout::rows_of(Table::Chunks, &room);
+        let read = store.scan(all, Order::Ascending, 9).await?;
+        ensure!(read == [swept], "to {erased_to}: {read:?}");
+    }
+    let longer = chunk(5, "all and more");
+    store.write(vec![longer.clone()]).await?;
+    let read = store.get(unswept.key).await?;
+    ensure!(read == Some(longer), "{read:?}");
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use danmu_projections::history::layout::{Key, KeyRange, Table};
 use danmu_projections::history::store::{Durability, HistoryStore, Order, Purged, Row};
 use danmu_projections::projection::StoreError;
-use danmu_schemas::RoomId;
+use danmu_schemas::{Position, RoomId};
 
 /// What happens.
 pub type Act = Arc<dyn Fn() -> Acting + Send + Sync>;
@@ -53,6 +53,11 @@ impl<H: HistoryStore> HistoryStore for Meddled<H> {
     async fn write(&self, rows: Vec<Row>) -> Result<(), StoreError> {
         self.called().await;
         self.inner.write(rows).await
+    }
+
+    async fn rewrite(&self, rows: Vec<Row>, erased_to: Position) -> Result<(), StoreError> {
+        self.called().await;
+        self.inner.rewrite(rows, erased_to).await
     }
 
     async fn remove(&self, keys: Vec<Key>) -> Result<(), StoreError> {

@@ -25,6 +25,10 @@ impl HistoryStore for Lazy {
         self.history.write(rows).await
     }
 
+    async fn rewrite(&self, rows: Vec<Row>, erased_to: Position) -> Result<(), StoreError> {
+        self.history.rewrite(rows, erased_to).await
+    }
+
     async fn remove(&self, keys: Vec<Key>) -> Result<(), StoreError> {
         self.history.remove(keys).await
     }
