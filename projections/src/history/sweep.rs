@@ -4,12 +4,14 @@
 //! slot over the erasures between a stored mark and the watermark, and through all rows of their rooms;
 //! a pass that changed a row is followed by another, and only one that finds nothing ends the slot's
 //! turn. A row is rewritten under its own key with its write time plus one, so a processor that settles
-//! it again does not bring it back. The mark moves when the store has also let go of the old values, so
+//! it again does not bring it back. Where others write too, one that lost its place may write rows under
+//! other keys for a while, so the same erasures are swept once more when that is over. The mark moves when the store has also let go of the old values, so
 //! a sweep that was cut off begins again where it was. Where rows are not durable at once, it moves a
 //! horizon after the pass that found nothing, if no server has started since before. One step looks at
 //! a few rows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use danmu_schemas::chunk::{Packer, Unpacker};
 use danmu_schemas::codec::DecodeError;
@@ -42,17 +44,18 @@ pub struct Sweep<S> {
     reader: HistoryReader<S>,
     packer: Packer,
     unpacker: Unpacker,
-    /// Whether others may still write rows that they settled before an erasure: then no mark is kept,
-    /// and every turn begins anew.
-    has_late_writers: bool,
+    /// How long others may still write rows that they settled before an erasure.
+    late_for: Duration,
     slots: Vec<Slot>,
     /// The index of the next slot of this turn.
     next: usize,
     pass: Option<Pass>,
     /// Up to where each slot is swept; its old values may still be on the disk.
     swept: BTreeMap<Slot, Position>,
-    /// Those of them whose mark waits for that.
-    unmarked: BTreeSet<Slot>,
+    /// What is swept once more, for rows that came late.
+    again: BTreeMap<Slot, Again>,
+    /// Marks that wait until old values are gone.
+    unmarked: BTreeMap<Slot, Position>,
     /// Whether a row was rewritten since the last purge.
     is_dirty: bool,
     /// The store's, as it was before the first pass since the last purge.
@@ -70,10 +73,20 @@ pub enum Swept {
     Done,
 }
 
+/// A slot's erasures after one position, up to and with another, that are swept once more from a moment on.
+struct Again {
+    from: Position,
+    to: Position,
+    at: Instant,
+}
+
 /// One way through the rooms of a slot that have erasures.
 struct Pass {
     slot: Slot,
+    from: Position,
     to: Position,
+    /// Whether no late row can come any more.
+    is_last: bool,
     rooms: Vec<RoomId>,
     /// The room, the table and the key that come next.
     room: usize,
@@ -93,24 +106,22 @@ impl<S: HistoryStore> Sweep<S> {
             store,
             packer: Packer::new(),
             unpacker: Unpacker::new(),
-            has_late_writers: false,
+            late_for: Duration::ZERO,
             slots: Slot::all().collect(),
             next: 0,
             pass: None,
             swept: BTreeMap::new(),
-            unmarked: BTreeSet::new(),
+            again: BTreeMap::new(),
+            unmarked: BTreeMap::new(),
             is_dirty: false,
             durability: None,
             durable_at: None,
         }
     }
 
-    /// The same where writers that lost their place may go on for a while.
-    pub fn among_late_writers(self) -> Self {
-        Self {
-            has_late_writers: true,
-            ..self
-        }
+    /// The same where writers that lost their place may go on for so long.
+    pub fn among_late_writers(self, late_for: Duration) -> Self {
+        Self { late_for, ..self }
     }
 
     /// The same of these slots alone.
@@ -129,15 +140,10 @@ impl<S: HistoryStore> Sweep<S> {
         }
         if pass.rewritten > 0 {
             tracing::debug!(slot = %pass.slot, rows = pass.rewritten, "rows were swept of what was erased");
-            self.pass = Some(Pass::new(pass.slot, pass.to, pass.rooms));
+            self.pass = Some(pass.restarted());
             return Ok(Swept::More);
         }
-        if self.has_late_writers {
-            self.next += 1;
-        } else {
-            self.swept.insert(pass.slot, pass.to);
-            self.unmarked.insert(pass.slot);
-        }
+        self.end(pass);
         if let Some(Durability::Lazy { horizon, .. }) = self.durability {
             self.durable_at = Some(Instant::now() + horizon);
         }
@@ -151,39 +157,36 @@ impl<S: HistoryStore> Sweep<S> {
     }
 
     /// Has the store let go of old values, as far as it can, and keeps how far the slots are swept.
-    pub async fn purge(&mut self) -> Result<(), StoreError> {
-        if self.store.purge().await? == Purged::LeftToOperator {
-            tracing::info!(
-                "what was erased leaves the disk when the history's tables are compacted"
-            );
-        }
+    pub async fn purge(&mut self) -> Result<Purged, StoreError> {
+        let purged = self.store.purge().await?;
         if let Some(since) = &self.durability
             && *since != self.store.durability().await?
         {
-            return self.begin_anew();
+            return Err(self.begin_anew());
         }
         self.durability = None;
         self.durable_at = None;
         self.is_dirty = false;
         let marks = self.unmarked.iter();
-        let marks = marks.map(|slot| layout::swept_row(*slot, self.swept[slot]));
+        let marks = marks.map(|(slot, to)| layout::swept_row(*slot, *to));
         self.store.write(marks.collect()).await?;
         self.unmarked.clear();
-        Ok(())
+        Ok(purged)
     }
 
     /// Forgets what may have been lost: everything since the stored marks is swept again.
-    fn begin_anew(&mut self) -> Result<(), StoreError> {
+    fn begin_anew(&mut self) -> StoreError {
         self.swept.clear();
+        self.again.clear();
         self.unmarked.clear();
         self.durability = None;
         self.durable_at = None;
         self.pass = None;
         self.next = 0;
-        Err(StoreError::Unavailable {
+        StoreError::Unavailable {
             what: "keeping how far the history is swept",
             source: "a server has started or gone meanwhile".into(),
-        })
+        }
     }
 
     /// Begins the next pass; slots without erasures are passed over.
@@ -208,6 +211,11 @@ impl<S: HistoryStore> Sweep<S> {
             None => self.reader.swept(slot).await?,
         };
         self.swept.insert(slot, from);
+        let due = self.again.get(&slot);
+        let due = due.filter(|again| again.at <= Instant::now());
+        let due = due.map(|again| (again.from, again.to));
+        let is_last = due.is_some() || self.late_for.is_zero();
+        let from = due.map_or(from, |(from, _)| from);
         let range = layout::erasures_after(slot, from);
         let rows = self
             .store
@@ -216,17 +224,53 @@ impl<S: HistoryStore> Sweep<S> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let watermark = self.reader.watermark(slot).await?;
+        let until = match due {
+            Some((_, to)) => Some(to),
+            None => self.reader.watermark(slot).await?,
+        };
         let mut rooms = BTreeSet::new();
         let mut to = None;
         for row in rows {
             let (position, room) = layout::read_erasure(&row).map_err(|e| damaged(&row.key, e))?;
-            if Some(position) <= watermark {
+            if Some(position) <= until {
                 rooms.insert(room);
                 to = Some(position);
             }
         }
-        Ok(to.map(|to| Pass::new(slot, to, rooms.into_iter().collect())))
+        Ok(to.map(|to| Pass {
+            slot,
+            from,
+            to,
+            is_last,
+            rooms: rooms.into_iter().collect(),
+            room: 0,
+            table: 0,
+            past: None,
+            erasures: None,
+            starters: BTreeMap::new(),
+            rewritten: 0,
+        }))
+    }
+
+    /// After a pass that found nothing: what it was for is swept, for good or until late rows may be there.
+    fn end(&mut self, pass: Pass) {
+        let Pass { slot, from, to, .. } = pass;
+        let swept = self.swept.entry(slot).or_insert(to);
+        *swept = to.max(*swept);
+        let at = Instant::now() + self.late_for;
+        if !pass.is_last {
+            self.again.entry(slot).or_insert(Again { from, to, at });
+            return;
+        }
+        self.unmarked.insert(slot, to);
+        match self.again.remove(&slot) {
+            Some(again) if to < again.to => self.again.insert(slot, Again { from: to, ..again }),
+            Some(again) if again.to < *swept => {
+                let (from, to) = (again.to, *swept);
+                self.again.insert(slot, Again { from, to, at })
+            }
+            _ => None,
+        };
     }
 
     /// Looks at the pass's next rows; whether there are no more.
@@ -354,17 +398,16 @@ fn swept_timestamp(timestamp: u64) -> u64 {
 }
 
 impl Pass {
-    fn new(slot: Slot, to: Position, rooms: Vec<RoomId>) -> Self {
+    /// The same from its beginning.
+    fn restarted(self) -> Self {
         Self {
-            slot,
-            to,
-            rooms,
             room: 0,
             table: 0,
             past: None,
             erasures: None,
             starters: BTreeMap::new(),
             rewritten: 0,
+            ..self
         }
     }
 
@@ -380,3 +423,6 @@ impl Pass {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

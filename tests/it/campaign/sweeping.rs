@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use danmu_projections::erasures::Erasures;
 use danmu_projections::history::layout::{self, FactKind, Key, KeyRange, Table};
@@ -30,6 +31,9 @@ pub const END: Position = Position {
     epoch: u32::MAX,
     offset: i64::MAX,
 };
+
+/// Longer than any world lasts.
+const FOR_EVER: Duration = Duration::from_secs(1 << 32);
 
 /// The rows that were swept, as they were left. Clones share them.
 #[derive(Clone, Default)]
@@ -136,10 +140,9 @@ pub struct Sweeper {
 
 impl Sweeper {
     pub fn start(world: &World) -> Sweeper {
-        let sweep = sweep(SweptHistory::of(world), world.identity());
-        let sweep = sweep.among_late_writers();
+        let (history, log) = (SweptHistory::of(world), world.identity());
         Sweeper {
-            walk: world.plan.has_sweep.then(|| Walk::new(run(sweep))),
+            walk: world.plan.has_sweep.then(|| Walk::new(run(history, log))),
         }
     }
 
@@ -162,10 +165,16 @@ fn sweep<S: HistoryStore>(history: S, log: LogIdentity) -> Sweep<S> {
     Sweep::new(history, log).of_slots(SLOTS.to_vec())
 }
 
-async fn run<S: HistoryStore>(mut sweep: Sweep<S>) -> StoreError {
+async fn run<S: HistoryStore>(history: S, log: LogIdentity) -> StoreError {
+    let anew = || sweep(history.clone(), log.clone()).among_late_writers(FOR_EVER);
+    let mut sweep = anew();
     loop {
         match sweep.step().await {
-            Ok(_) | Err(StoreError::Unavailable { .. }) => pause().await,
+            Ok(Swept::Done) => {
+                sweep = anew();
+                pause().await;
+            }
+            Ok(Swept::More) | Err(StoreError::Unavailable { .. }) => pause().await,
             Err(error) => return error,
         }
     }

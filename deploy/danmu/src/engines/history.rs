@@ -43,6 +43,15 @@ impl History {
         }
     }
 
+    /// Whether other processes may write it too.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Embedded(_) => false,
+            #[cfg(feature = "cluster")]
+            Self::Cql(_) => true,
+        }
+    }
+
     /// Bytes on the disk, where they are this process's.
     pub fn disk_bytes(&self) -> Result<Option<u64>, StoreError> {
         match self {

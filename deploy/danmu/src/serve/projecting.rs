@@ -4,6 +4,8 @@
 //! erasures true at rest; beside the windows' the watermark goes to whoever may forget what lies below
 //! it. A process without the role has no such loop.
 
+use std::time::Duration;
+
 use danmu_log::{DeadLetters, LogReader};
 use danmu_processors::Published;
 use danmu_processors::projector::{Options as LoopOptions, Projector, Standing};
@@ -19,6 +21,10 @@ use crate::engines::{Engines, Log, Reader};
 
 /// The most events of a room that a start copies from the history into its window.
 const REFILL_EVENTS_MAX: usize = 2_048;
+
+/// How long another process that lost its share of the log may take to notice while it writes: far longer
+/// than a session, for one that stands still.
+const LATE_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// How far the loops of the process are, those that it has.
 #[derive(Debug, Default)]
@@ -72,6 +78,10 @@ pub async fn start(
             None => record(loops, written, log, letters, metrics)?,
         };
         let sweeping = Sweep::new(history.clone(), identity);
+        let sweeping = match history.is_shared() {
+            true => sweeping.among_late_writers(LATE_FOR),
+            false => sweeping,
+        };
         let while_ours = standing.clone();
         loops.also("sweep", |stop| sweep::run(sweeping, while_ours, stop))?;
         standings.history = Some(standing);

@@ -7,7 +7,8 @@
 use std::time::{Duration, Instant};
 
 use danmu_processors::Standing;
-use danmu_projections::history::{HistoryStore, Sweep, Swept};
+use danmu_projections::history::store::{HistoryStore, Purged};
+use danmu_projections::history::{Sweep, Swept};
 use danmu_projections::projection::StoreError;
 use danmu_schemas::Partition;
 use tokio::sync::watch;
@@ -54,9 +55,14 @@ async fn turn<S: HistoryStore>(
         let Some(done) = stop.run_until_cancelled(sweep.purge()).await else {
             return Ok(());
         };
-        done?;
+        let done = done?;
         *purged = Some(Instant::now());
-        tracing::info!("what was erased is gone from the history's files");
+        match done {
+            Purged::Gone => tracing::info!("what was erased is gone from the history's files"),
+            Purged::LeftToOperator => tracing::info!(
+                "what was erased is gone from the history's rows, and from its files once its tables are compacted"
+            ),
+        }
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Erasures at rest: swept, searched for in every row and every file, proved, and cut off midway.
 
 use std::path::Path;
+use std::time::Duration;
 
+use danmu_projections::history::store::Purged;
 use danmu_projections::history::{Sweep, Swept};
 use danmu_projections::projection::{Appended, StoreError};
 use danmu_schemas::Cursor;
@@ -12,6 +14,8 @@ use super::*;
 
 /// Is part of everything that is erased, and of nothing else.
 const MARK: &str = "qmarkq";
+/// Longer than any test takes.
+const LATE_FOR: Duration = Duration::from_secs(1 << 32);
 
 impl Bench {
     /// A room in which `user` and others did everything that texts and names are kept of.
@@ -160,7 +164,7 @@ async fn nothing_of_what_was_erased_is_left_at_rest() {
         "after the sweep"
     );
     assert!(sweep.owes_purge());
-    sweep.purge().await.expect("a purge");
+    assert_eq!(sweep.purge().await.expect("a purge"), Purged::Gone);
     assert_eq!(in_files(&history, MARK), 0);
     assert!(
         in_files(&bench._dir.path().join("log"), MARK) > 0,
@@ -205,8 +209,7 @@ async fn what_a_late_writer_brings_back_is_swept_again() {
     let bench = Bench::told().await;
     let before = bench.rows(Table::Chunks, &room("d")).await.remove(0);
     bench.erase("d", 2_000, &[], Some("host")).await;
-    let mut sweep = bench.sweep().among_late_writers();
-    finish(&mut sweep).await;
+    finish(&mut bench.sweep().among_late_writers(LATE_FOR)).await;
     // Under its own key it is too late, with another border it is there again.
     bench
         .history
@@ -227,7 +230,7 @@ async fn what_a_late_writer_brings_back_is_swept_again() {
     };
     bench.history.write(vec![late]).await.expect("written");
     assert!(bench.at_rest().await.contains(&format!("{MARK} by host")));
-    finish(&mut sweep).await;
+    finish(&mut bench.sweep().among_late_writers(LATE_FOR)).await;
     assert!(!bench.at_rest().await.contains(&format!("{MARK} by host")));
     assert_eq!(bench.verify().await.first_difference, None);
 }
@@ -318,7 +321,7 @@ async fn what_the_sweep_goes_by_is_compared_too() {
     bench.erase("d", 2_000, &[3], None).await;
     let mut sweep = bench.sweep();
     finish(&mut sweep).await;
-    sweep.purge().await.expect("a purge");
+    assert_eq!(sweep.purge().await.expect("a purge"), Purged::Gone);
     assert_eq!(bench.verify().await.first_difference, None);
 
     let d = room("d");
