@@ -1,4 +1,4 @@
-//! What the read side hands to the write side: what is said over sockets, and how many watch.
+//! What the read side hands to the write side: what is said over sockets.
 //!
 //! This crate knows no log. Whoever wires a process gives it a [`WriteSide`]; each thing that is said
 //! over a socket then takes the same way as over HTTP, limits and all.
