@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use danmu_projections::Projection;
-use danmu_projections::history::cql::{CqlAddress, CqlOptions};
+use danmu_projections::history::cql::{self, CommitLog, CqlAddress, CqlOptions};
 use danmu_projections::history::{CqlHistory, HistoryWriter};
 use danmu_schemas::LogIdentity;
 use danmu_schemas::codec::to_wire;
@@ -63,8 +63,9 @@ async fn writer(cassandra: &Server, rooms: &Rooms) -> Result<HistoryWriter<CqlHi
             keyspace: KEYSPACE.to_owned(),
         },
         credentials: None,
+        commit_log: CommitLog::default(),
     };
-    danmu_projections::history::cql::migrate(&options).await?;
+    cql::migrate(&options).await?;
     let history = CqlHistory::connect(&options).await?;
     let mut writer = HistoryWriter::new(history, LogIdentity("bench".to_owned()));
     steps::open(&mut writer, rooms).await?;
