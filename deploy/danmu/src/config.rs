@@ -7,6 +7,7 @@
 
 mod access;
 mod engine;
+mod flags;
 #[cfg(feature = "cluster")]
 mod one_engine;
 mod roles;
@@ -22,6 +23,9 @@ use std::path::{Path, PathBuf};
 
 pub use access::{Access, Tokens};
 pub use engine::{HistoryUrl, LogUrl, WindowsUrl};
+#[cfg(feature = "cluster")]
+use flags::SecretArgs;
+pub use flags::{ConfigArgs, StoreArgs};
 #[cfg(feature = "cluster")]
 pub use one_engine::{HistoryStoreArgs, LogStoreArgs, load_history, load_log};
 pub use roles::{Role, Roles};
@@ -154,131 +158,6 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Flags that say where a server's data is, for the server and for the commands that work on what a
-/// stopped one left.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct StoreArgs {
-    /// A TOML file with settings of the same names
-    #[arg(long, env = "DANMU_CONFIG")]
-    config: Option<PathBuf>,
-    /// The directory of the embedded engines [default: ./danmu-data]
-    #[arg(long)]
-    data: Option<String>,
-    /// The log [default: embedded:DATA/log]
-    #[arg(long)]
-    log: Option<String>,
-    /// The windows [default: memory:]
-    #[arg(long)]
-    windows: Option<String>,
-    /// The history [default: embedded:DATA/history]
-    #[arg(long)]
-    history: Option<String>,
-    #[cfg(feature = "cluster")]
-    #[command(flatten)]
-    secrets: SecretArgs,
-}
-
-/// Flags that say what the servers of engines want to know of us, and we of them.
-#[cfg(feature = "cluster")]
-#[derive(Debug, Clone, Default, clap::Args)]
-struct SecretArgs {
-    /// The file with settings of Kafka's client for TLS and SASL, name=value
-    #[arg(long)]
-    log_settings_file: Option<String>,
-    /// The file with Redis' password; or DANMU_WINDOWS_PASSWORD
-    #[arg(long)]
-    windows_password_file: Option<String>,
-    /// Who asks the history's servers
-    #[arg(long)]
-    history_user: Option<String>,
-    /// The file with that user's password; or DANMU_HISTORY_PASSWORD
-    #[arg(long)]
-    history_password_file: Option<String>,
-    /// How the history's servers sync what they acknowledge: synced (at once) or periodic [default: synced]
-    #[arg(long)]
-    history_commit_log: Option<String>,
-}
-
-/// Flags of the server, as text: they are understood together with all other sources.
-#[derive(Debug, Default, clap::Args)]
-pub struct ConfigArgs {
-    #[command(flatten)]
-    stores: StoreArgs,
-    /// What this process does: ingest,windows,history,api
-    #[arg(long)]
-    roles: Option<String>,
-    /// The public address [default: 127.0.0.1:8080]
-    #[arg(long)]
-    listen: Option<String>,
-    /// The address of the admin endpoints [default: 127.0.0.1:8081]
-    #[arg(long)]
-    admin: Option<String>,
-    /// This process's name among those that share the log, the same after a restart
-    #[cfg(feature = "cluster")]
-    #[arg(long)]
-    member: Option<String>,
-    /// Listen beyond loopback without tokens
-    #[arg(long)]
-    insecure: bool,
-    /// How log lines look: text or json [default: text]
-    #[arg(long)]
-    log_format: Option<String>,
-    /// The file with the secret that tokens are signed with, HS256; or DANMU_TOKEN_SECRET
-    #[arg(long)]
-    token_secret_file: Option<String>,
-    /// The file with the secret before it, or DANMU_TOKEN_SECRET_PREVIOUS
-    #[arg(long)]
-    token_secret_previous_file: Option<String>,
-    /// The file with the public keys that tokens are signed with; read again when it changes
-    #[arg(long)]
-    jwks: Option<String>,
-    /// Let a room be read only with a token that is for it
-    #[arg(long)]
-    private_reads: bool,
-    /// An origin whose pages may read and write; more than once for several, `*` for all
-    #[arg(long)]
-    allow_origin: Vec<String>,
-    /// How many events a user may send, or `off` [default: 20/10s]
-    #[arg(long)]
-    user_rate: Option<String>,
-    /// How many events a room takes of its users, or `off` [default: 50000/10s]
-    #[arg(long)]
-    room_rate: Option<String>,
-    /// How many writes one address may send, or `off` [default: 2000/10s]
-    #[arg(long)]
-    address_rate: Option<String>,
-    /// How many requests with likes a user may send, or `off` [default: 20/10s]
-    #[arg(long)]
-    likes_rate: Option<String>,
-    /// How much a moderator or host may do, or `off` [default: 200/10s]
-    #[arg(long)]
-    moderation_rate: Option<String>,
-    /// Believe the last address of X-Forwarded-For: all requests come through a proxy that adds it
-    #[arg(long)]
-    trust_forwarded: bool,
-}
-
-impl ConfigArgs {
-    /// Whether a flag names the data directory.
-    pub fn has_data(&self) -> bool {
-        self.stores.data.is_some()
-    }
-
-    /// Keeps the data in `directory`, as `--data` would.
-    pub fn keep_in(&mut self, directory: &Path) {
-        self.stores.data = Some(directory.display().to_string());
-    }
-}
-
-impl From<StoreArgs> for ConfigArgs {
-    fn from(stores: StoreArgs) -> Self {
-        Self {
-            stores,
-            ..Self::default()
-        }
-    }
-}
-
 /// This process's environment, as far as it is text.
 pub fn variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
@@ -394,61 +273,9 @@ impl Settings {
     }
 
     fn add_flags(&mut self, args: &ConfigArgs) {
-        let given = |flag: bool| flag.then(|| "true".to_owned());
-        let (insecure, private_reads) = (given(args.insecure), given(args.private_reads));
-        let trust_forwarded = given(args.trust_forwarded);
-        let origins = (!args.allow_origin.is_empty()).then(|| args.allow_origin.join(","));
-        let flags = [
-            ("roles", &args.roles),
-            ("listen", &args.listen),
-            ("admin", &args.admin),
-            ("data", &args.stores.data),
-            ("log", &args.stores.log),
-            ("windows", &args.stores.windows),
-            ("history", &args.stores.history),
-            ("insecure", &insecure),
-            ("log_format", &args.log_format),
-            ("token_secret_file", &args.token_secret_file),
-            (
-                "token_secret_previous_file",
-                &args.token_secret_previous_file,
-            ),
-            ("jwks", &args.jwks),
-            ("private_reads", &private_reads),
-            ("allow_origin", &origins),
-            ("user_rate", &args.user_rate),
-            ("room_rate", &args.room_rate),
-            ("address_rate", &args.address_rate),
-            ("likes_rate", &args.likes_rate),
-            ("moderation_rate", &args.moderation_rate),
-            ("trust_forwarded", &trust_forwarded),
-            #[cfg(feature = "cluster")]
-            ("member", &args.member),
-            #[cfg(feature = "cluster")]
-            ("log_settings_file", &args.stores.secrets.log_settings_file),
-            #[cfg(feature = "cluster")]
-            (
-                "windows_password_file",
-                &args.stores.secrets.windows_password_file,
-            ),
-            #[cfg(feature = "cluster")]
-            ("history_user", &args.stores.secrets.history_user),
-            #[cfg(feature = "cluster")]
-            (
-                "history_password_file",
-                &args.stores.secrets.history_password_file,
-            ),
-            #[cfg(feature = "cluster")]
-            (
-                "history_commit_log",
-                &args.stores.secrets.history_commit_log,
-            ),
-        ];
-        for (key, value) in flags {
-            if let Some(value) = value {
-                let flag = format!("--{}", key.replace('_', "-"));
-                self.add(Source::Flag(flag), key, value.clone());
-            }
+        for (key, value) in args.given() {
+            let flag = format!("--{}", key.replace('_', "-"));
+            self.add(Source::Flag(flag), key, value);
         }
     }
 
