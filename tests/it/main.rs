@@ -32,6 +32,7 @@ mod redis;
 mod schemathesis;
 #[cfg(feature = "cluster")]
 mod settled;
+mod simulate;
 #[cfg(feature = "cluster")]
 mod stack;
 mod stalled;

@@ -1,13 +1,15 @@
 //! What stands between a client and a server, and fails as networks and proxies do.
 //!
 //! A real server does the work; the proxy decides of each POST whether it gets there and whether its
-//! answer comes back. A connection carries one request, and one is served at a time, which is all that an
+//! answer comes back, and may falsify what a GET asks for and is answered. A connection carries one request, and one is served at a time, which is all that an
 //! import needs. When the server cannot be reached, the client's connection is closed without a word.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
 
 /// What becomes of a POST.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,14 @@ pub enum Fate {
     LoseAnswer,
     /// The proxy answers this status of its own accord.
     Answer(u16),
+}
+
+/// What a proxy makes of GETs.
+pub struct Falsehood {
+    /// Another path to ask for.
+    pub asked: fn(&str) -> String,
+    /// Other JSON to answer; other answers stay as they are.
+    pub answered: fn(&mut Value),
 }
 
 /// A proxy, for as long as the test runs.
@@ -38,7 +48,20 @@ struct Request {
 
 impl Proxy {
     /// A proxy before the server at `url`; `fate` decides of each POST by its number, from 0.
-    pub fn start(url: &str, mut fate: impl FnMut(usize) -> Fate + Send + 'static) -> Self {
+    pub fn start(url: &str, fate: impl FnMut(usize) -> Fate + Send + 'static) -> Self {
+        let truth = Falsehood {
+            asked: str::to_owned,
+            answered: |_| {},
+        };
+        Self::falsifying(url, fate, truth)
+    }
+
+    /// The same, which falsifies GETs.
+    pub fn falsifying(
+        url: &str,
+        mut fate: impl FnMut(usize) -> Fate + Send + 'static,
+        falsehood: Falsehood,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let proxy = Self {
@@ -59,7 +82,7 @@ impl Proxy {
                     _ => Fate::Pass,
                 };
                 let server = server.lock().expect("no panic").clone();
-                if let Some(answer) = answer(&server, &request, fate) {
+                if let Some(answer) = answer(&server, &request, fate, &falsehood) {
                     let _ = stream.write_all(&answer);
                 }
             }
@@ -84,33 +107,39 @@ impl Proxy {
 }
 
 /// The bytes to answer; nothing closes the connection.
-fn answer(server: &str, request: &Request, fate: Fate) -> Option<Vec<u8>> {
+fn answer(server: &str, request: &Request, fate: Fate, falsehood: &Falsehood) -> Option<Vec<u8>> {
     match fate {
-        Fate::Pass => pass(server, request),
+        Fate::Pass => pass(server, request, falsehood),
         Fate::LoseRequest => None,
         Fate::LoseAnswer => {
-            pass(server, request);
+            pass(server, request, falsehood);
             None
         }
         Fate::Answer(status) => Some(response(status, b"<p>not here</p>")),
     }
 }
 
-fn pass(server: &str, request: &Request) -> Option<Vec<u8>> {
-    let url = format!("{server}{}", request.path);
-    let answered = match request.method.as_str() {
-        "POST" => {
+fn pass(server: &str, request: &Request, falsehood: &Falsehood) -> Option<Vec<u8>> {
+    let is_post = request.method == "POST";
+    let answered = match is_post {
+        true => {
+            let url = format!("{server}{}", request.path);
             let post = ureq::post(url).config().http_status_as_error(false).build();
             let post = post.header("content-type", "application/json");
             post.send(&request.body[..])
         }
-        _ => {
+        false => {
+            let url = format!("{server}{}", (falsehood.asked)(&request.path));
             let get = ureq::get(url).config().http_status_as_error(false).build();
             get.call()
         }
     };
     let mut answered = answered.ok()?;
-    let body = answered.body_mut().read_to_vec().ok()?;
+    let mut body = answered.body_mut().read_to_vec().ok()?;
+    if !is_post && let Ok(mut json) = serde_json::from_slice(&body) {
+        (falsehood.answered)(&mut json);
+        body = json.to_string().into_bytes();
+    }
     Some(response(answered.status().as_u16(), &body))
 }
 

@@ -117,12 +117,14 @@ impl Server {
 
     /// POSTs a JSON body to `path`.
     pub fn post(&self, path: &str, body: &[u8]) -> Result<Answer, Unreachable> {
-        let url = format!("{}{path}", self.base);
-        self.repeat(|within| {
-            bounded(self.authorized(self.agent.post(&url)), within)
-                .header(header::CONTENT_TYPE, "application/json")
-                .send(body)
-        })
+        self.repeat(|within| self.attempt_post(path, body, within))
+    }
+
+    /// The same, once: for what would count twice if it were sent again. `None` where there was no answer.
+    pub fn post_once(&self, path: &str, body: &[u8]) -> Option<Answer> {
+        let answered = self.attempt_post(path, body, ATTEMPT_TIMEOUT);
+        let (answer, _) = answered.and_then(read).ok()?;
+        Some(answer)
     }
 
     /// GETs `path` and copies the answer to `out` as it comes; the bytes copied. A failure after the
@@ -161,6 +163,18 @@ impl Server {
             std::thread::sleep(wait);
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    fn attempt_post(
+        &self,
+        path: &str,
+        body: &[u8],
+        within: Duration,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let url = format!("{}{path}", self.base);
+        bounded(self.authorized(self.agent.post(&url)), within)
+            .header(header::CONTENT_TYPE, "application/json")
+            .send(body)
     }
 
     fn authorized<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {

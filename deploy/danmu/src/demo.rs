@@ -20,7 +20,7 @@ use crate::serve::{Bound, finish, signalled};
 
 mod figures;
 mod pass;
-mod phrases;
+pub mod phrases;
 mod show;
 mod stage;
 

@@ -16,6 +16,7 @@ mod inspect;
 mod logging;
 mod rebuild;
 mod serve;
+mod simulate;
 mod stopped;
 #[cfg(feature = "cluster")]
 mod topics;
@@ -46,6 +47,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Write a broadcast of a server to a file
     Export(export::ExportArgs),
+    /// Put load on a server and check what it does under it
+    Simulate(simulate::SimulateArgs),
     /// Prove that what the read models hold is what the log says
     Verify(verify::VerifyArgs),
     /// Build a read model of a stopped server again from its log
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Rebuild(args) => rebuild::run(args),
         Command::Inspect(args) => inspect::run(args),
