@@ -47,6 +47,7 @@ fn thread_cpu() -> Duration {
 }
 
 /// User and system time of this process so far.
+#[cfg(feature = "cluster")]
 pub fn process_cpu() -> Duration {
     cpu(ClockId::ProcessCPUTime)
 }

@@ -147,6 +147,7 @@ pub fn cpu_of(pid: u32) -> Result<Duration> {
 }
 
 /// User and system time of our children that have ended.
+#[cfg(feature = "cluster")]
 pub fn ended_children_cpu() -> Result<Duration> {
     ticks(&fs::read_to_string("/proc/self/stat")?, CHILDREN)
 }
@@ -196,6 +197,7 @@ fn address(line: &str, name: &str) -> Option<SocketAddr> {
 /// Where a `stat` line has the user time of the process, and after it the system time, counted from the
 /// name in brackets on; of its children that have ended.
 const OWN: usize = 11;
+#[cfg(feature = "cluster")]
 const CHILDREN: usize = 13;
 
 fn ticks(stat: &str, user: usize) -> Result<Duration> {
