@@ -112,8 +112,9 @@ fn who_is_not_known_may_listen_and_says_who_it_is() {
     let problem = socket.told("problem");
     assert_eq!(problem["type"], "urn:danmu:problem:rate-limited");
     assert!(problem["retry_after_s"].as_u64().unwrap() > 0, "{problem}");
-    let events = server.events("show");
-    assert_eq!(events[0]["user"], json!({"id": "ann", "name": "Ann"}));
+    let page = server.wait_for(EVENTS, |page| page["head"] == 3);
+    let user = &page["events"][0]["user"];
+    assert_eq!(*user, json!({"id": "ann", "name": "Ann"}));
 
     socket.send(&json!({"type": "auth", "token": token(600, Some(&["other"]))}));
     socket.send(&event(&said));
